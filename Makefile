@@ -24,15 +24,15 @@ help:
 	@echo 'make build   the release binaries in target/release, the web app embedded'
 	@echo 'make fmt     format the Rust code'
 
-run:
-	@scripts/setup build
-	@$(MAKE) --no-print-directory build
+run: build
 	@exec $(NOVA) serve --dev
 
 demo: $(if $(wildcard $(NOVA)),,build)
 	@exec $(NOVA) publish rtmp://127.0.0.1:1935/live/demo
 
-build: ui
+build:
+	@scripts/setup build
+	@$(MAKE) --no-print-directory ui
 	cargo build --release $(LOCKED) -p nova
 
 test:
@@ -44,8 +44,10 @@ check:
 
 bench:
 	@scripts/setup bench
-	@$(MAKE) --no-print-directory ui
-	@scripts/bench
+	@$(MAKE) --no-print-directory build
+	cargo build --release $(LOCKED) -p nova-benches --bins
+	cargo bench $(LOCKED) -p nova-benches
+	python3 benches/side-by-side/bench.py all
 
 fmt:
 	cargo fmt --all
