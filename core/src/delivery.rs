@@ -1,0 +1,140 @@
+//! What a stream offers to whoever serves it, in terms of bytes and waiting, without HTTP.
+//!
+//! The packager implements [`Presentation`]; the origin router in `nova-cdn` asks it and turns a [`Reply`] into a response.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+/// A reply that is known at once, or a reason to wait or refuse.
+pub enum Reply {
+    /// A manifest or playlist.
+    Text(Arc<Text>),
+    /// An immutable media object, in memory.
+    Object(Object),
+    /// An immutable media object that rests in the object store under this key.
+    Stored {
+        /// Key in the store.
+        key: String,
+        /// What it is.
+        kind: ObjectKind,
+        /// Names its content.
+        tag: u64,
+    },
+    /// An object that still grows: its pieces as they come, the stream ending with the object.
+    Growing {
+        /// What it is.
+        kind: ObjectKind,
+        /// The pieces.
+        pieces: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    },
+    /// Not there yet, but coming: wait, then ask again.
+    Wait(Wait),
+    /// Not there.
+    NotFound,
+    /// The request cannot be right, and why.
+    Invalid(&'static str),
+    /// Too many requests are waiting already.
+    Busy,
+}
+
+/// A wait for a part.
+pub struct Wait {
+    /// Done when the part is there, the stream has ended, or the wait was given up for another reason.
+    pub until: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// How long a request may be held (three target durations, conformance 60).
+    pub limit: Duration,
+}
+
+/// What a text is, for its content type and cache life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextKind {
+    /// An HLS multivariant playlist.
+    Multivariant,
+    /// An HLS media playlist.
+    Media {
+        /// The request named a position and was (or could have been) held.
+        blocking: bool,
+    },
+    /// A DASH MPD.
+    Mpd,
+}
+
+/// A rendered playlist or manifest, shared by all who ask for the same state.
+#[derive(Debug)]
+pub struct Text {
+    /// What it is.
+    pub kind: TextKind,
+    /// UTF-8.
+    pub plain: Bytes,
+    /// The same through gzip, when it is worth it.
+    pub gzip: Option<Bytes>,
+    /// Names its content.
+    pub tag: u64,
+    /// The stream's target duration, the unit of cache lives (conformance 66).
+    pub target: Duration,
+    /// The stream will not change any more.
+    pub ended: bool,
+}
+
+/// What an object is, for its content type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A CMAF header (`ftyp` and `moov`), or fragments of pictures.
+    Video,
+    /// The same for sound.
+    Audio,
+}
+
+/// An immutable object as the pieces it was made of: a segment is the list of its parts.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// The bytes, in order.
+    pub pieces: Pieces,
+    /// Names its content.
+    pub tag: u64,
+}
+
+/// One piece, or several.
+#[derive(Clone, Debug)]
+pub enum Pieces {
+    /// One.
+    One(Bytes),
+    /// Several, in order.
+    Many(Arc<[Bytes]>),
+}
+
+impl Pieces {
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::One(bytes) => bytes.len(),
+            Self::Many(pieces) => pieces.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    /// True when there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One live stream as its viewers see it.
+pub trait Presentation: Send + Sync {
+    /// Answers for `path`, the part of the URL behind `/live/{stream}/`, with the raw `query`.
+    fn answer(&self, path: &str, query: Option<&str>) -> Reply;
+}
+
+/// Finds streams by name.
+pub trait Catalog: Send + Sync {
+    /// The presentation of a stream that is on air or has just ended.
+    fn find(&self, stream: &str) -> Option<Arc<dyn Presentation>>;
+    /// True when a stream of this name may come on air, so that asking again later makes sense.
+    fn may_come(&self, stream: &str) -> bool;
+}

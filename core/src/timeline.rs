@@ -1,0 +1,616 @@
+//! The timeline normaliser: an encoder's timestamps in, a clock that only goes forward out. Pure: frames and arrival times are
+//! arguments, nothing is asked (media-conformance 40-45; 49 for the wall clock).
+//!
+//! Media time counts microseconds from the start of the broadcast and is common to all tracks; each frame leaves with it in its own
+//! track's ticks. An **epoch** is a span in which one mapping from the encoder's clock to media time and one set of tracks holds.
+//! Epochs start on a video keyframe (when there is video), and a new one is a discontinuity for players.
+//!
+//! Not done here: cutting segments (the packager does), and guessing at a missing picture.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::media::{Codec, Frame, Media, Track, TrackId, rescale};
+
+/// How long a first frame waits for the other tracks' first frames (conformance 40).
+const GATHER_US: i64 = 2_000_000;
+/// How long video without a keyframe may hold back the sound.
+const KEYFRAME_WAIT_US: i64 = 10_000_000;
+/// A step in an encoder's clock beyond this is a new timeline (conformance 44).
+const JUMP_US: i64 = 1_000_000;
+/// Sound this far behind the picture is filled with silence (conformance 45)...
+const SILENCE_AFTER_US: i64 = 700_000;
+/// ...up to this far behind it.
+const SILENCE_MARGIN_US: i64 = 350_000;
+/// Frames held while gathering: 10 s of 60 pictures and 50 sound frames a second, with room.
+const GATHER_FRAMES: usize = 2048;
+/// Bytes held while gathering: 10 s at 25 Mbit/s.
+const GATHER_BYTES: usize = 32 << 20;
+/// Drift between encoder and server clock that moves the wall-clock anchor (conformance 49).
+const DRIFT_US: i64 = 150_000;
+/// Span over which the least delayed frame stands for the clock's offset.
+const DRIFT_SPAN_US: i64 = 10_000_000;
+
+/// Start of a span with one mapping and one set of tracks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// The tracks, video first; ids are unique.
+    pub tracks: Vec<Arc<Track>>,
+    /// False only for the first epoch of a broadcast.
+    pub discontinuity: bool,
+    /// Media time of the epoch's first frame, microseconds from the start of the broadcast.
+    pub start_us: i64,
+    /// When that frame arrived, on the caller's arrival clock.
+    pub arrival_us: i64,
+}
+
+/// What the normaliser says, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A new epoch begins with the next frame.
+    Epoch(Epoch),
+    /// The encoder's clock has drifted: media time `media_us` now stands for arrival time `arrival_us`.
+    Anchor {
+        /// A media time, microseconds.
+        media_us: i64,
+        /// When it arrived.
+        arrival_us: i64,
+    },
+    /// A frame in media time.
+    Frame(Frame),
+}
+
+/// What was mended so far. Every field only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Frames whose DTS did not rise and was moved forward.
+    pub nudged: u64,
+    /// Frames dropped: before the first keyframe, of a track not announced, or overlapping what is out already.
+    pub dropped: u64,
+    /// Silent frames put in.
+    pub silence: u64,
+    /// Timelines begun because a clock jumped.
+    pub jumps: u64,
+}
+
+#[derive(Debug)]
+struct TrackState {
+    track: Arc<Track>,
+    /// A changed configuration that waits for the next keyframe.
+    next: Option<Arc<Track>>,
+    /// In the epoch that runs.
+    active: bool,
+    /// Newest timestamp of the encoder, in ticks.
+    last_raw: Option<i64>,
+    /// Encoder ticks that stand for media ticks zero.
+    offset: i64,
+    /// Media time at which the newest frame began and (as far as is known) ended, in ticks.
+    last: Option<(i64, i64)>,
+}
+
+impl TrackState {
+    fn us(&self, ticks: i64) -> i64 {
+        rescale(ticks, self.track.timescale, 1_000_000)
+    }
+
+    fn ticks(&self, us: i64) -> i64 {
+        rescale(us, 1_000_000, self.track.timescale)
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    frame: Frame,
+    arrival_us: i64,
+    /// Already on the clock that the gathering waits for.
+    fresh: bool,
+}
+
+#[derive(Debug)]
+struct Gathering {
+    held: VecDeque<Held>,
+    bytes: usize,
+    since_us: i64,
+    /// Of a jump: the track that jumped first, and its first timestamp after it in microseconds.
+    jumped: Option<i64>,
+}
+
+/// The normaliser of one publisher's session.
+#[derive(Debug)]
+pub struct Timeline {
+    tracks: Vec<TrackState>,
+    gathering: Option<Gathering>,
+    out: VecDeque<Output>,
+    /// Media time before which the next epoch must not start.
+    floor_us: i64,
+    epochs: u32,
+    first_epoch_is_discontinuity: bool,
+    pending_epoch: bool,
+    drift: Drift,
+    repairs: Repairs,
+}
+
+/// Smallest arrival delay (arrival minus media time) in spans of [`DRIFT_SPAN_US`]: a burst or a slow network only makes frames later.
+#[derive(Debug, Default)]
+struct Drift {
+    anchored: Option<i64>,
+    least: Option<i64>,
+    span_start: i64,
+}
+
+impl Drift {
+    /// The new offset when it has moved.
+    fn observe(&mut self, media_us: i64, arrival_us: i64) -> Option<i64> {
+        let delay = arrival_us - media_us;
+        let least = self.least.map_or(delay, |l| l.min(delay));
+        self.least = Some(least);
+        if arrival_us - self.span_start < DRIFT_SPAN_US {
+            return None;
+        }
+        (self.span_start, self.least) = (arrival_us, None);
+        match self.anchored {
+            None => {
+                self.anchored = Some(least);
+                None
+            }
+            Some(anchored) if (least - anchored).abs() > DRIFT_US => {
+                self.anchored = Some(least);
+                Some(least)
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+impl Timeline {
+    /// A timeline whose first epoch starts at media time `start_us` or later. `resumes` says that the broadcast had an epoch before.
+    pub fn new(start_us: i64, resumes: bool) -> Self {
+        Self {
+            tracks: Vec::new(),
+            gathering: None,
+            out: VecDeque::new(),
+            floor_us: start_us,
+            epochs: 0,
+            first_epoch_is_discontinuity: resumes,
+            pending_epoch: false,
+            drift: Drift::default(),
+            repairs: Repairs::default(),
+        }
+    }
+
+    /// Before the first epoch: it starts at `start_us` or later, and is a discontinuity if `resumes`.
+    pub fn raise_floor(&mut self, start_us: i64, resumes: bool) {
+        self.floor_us = self.floor_us.max(start_us);
+        self.first_epoch_is_discontinuity = resumes;
+    }
+
+    /// What was mended so far.
+    pub const fn repairs(&self) -> Repairs {
+        self.repairs
+    }
+
+    /// True once an epoch has begun.
+    pub const fn started(&self) -> bool {
+        self.epochs > 0
+    }
+
+    /// Announces a track, or a new configuration of one. The same configuration again changes nothing (conformance 37).
+    pub fn track(&mut self, track: Track) {
+        let Some(state) = self.tracks.iter_mut().find(|s| s.track.id == track.id) else {
+            self.tracks.push(TrackState {
+                track: Arc::new(track),
+                next: None,
+                active: false,
+                last_raw: None,
+                offset: 0,
+                last: None,
+            });
+            self.tracks.sort_by_key(|s| (!s.track.is_video(), s.track.id));
+            return;
+        };
+        if *state.track == track {
+            state.next = None;
+        } else if state.active {
+            state.next = Some(Arc::new(track));
+        } else {
+            state.track = Arc::new(track);
+        }
+    }
+
+    /// Takes the next frame in arrival order, with the encoder's `dts`. `arrival_us` is monotonic and counts on the same scale as `start_us`.
+    pub fn push(&mut self, frame: Frame, arrival_us: i64) {
+        let Some(index) = self.tracks.iter().position(|s| s.track.id == frame.track) else {
+            self.repairs.dropped += 1;
+            return;
+        };
+        if self.epochs == 0 || self.gathering.is_some() {
+            self.gather(index, frame, arrival_us);
+        } else if self.jumps(index, &frame) {
+            self.repairs.jumps += 1;
+            let raw_us = self.tracks[index].us(frame.dts);
+            self.gathering = Some(Gathering {
+                held: VecDeque::new(),
+                bytes: 0,
+                since_us: arrival_us,
+                jumped: Some(raw_us),
+            });
+            self.gather(index, frame, arrival_us);
+        } else {
+            self.place(index, frame, arrival_us);
+        }
+    }
+
+    /// The next thing to tell, until `None`.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// Media time at which everything told so far has ended, microseconds.
+    pub fn end_us(&self) -> i64 {
+        self.tracks
+            .iter()
+            .filter_map(|s| s.last.map(|(_, end)| s.us(end)))
+            .fold(self.floor_us, i64::max)
+    }
+
+    fn jumps(&self, index: usize, frame: &Frame) -> bool {
+        let state = &self.tracks[index];
+        state
+            .last_raw
+            .is_some_and(|last| state.us(frame.dts - last).abs() > JUMP_US)
+    }
+
+    // ---- gathering: hold frames until it is clear where the epoch starts -------------------------------------------------
+
+    fn gather(&mut self, index: usize, frame: Frame, arrival_us: i64) {
+        let raw_us = self.tracks[index].us(frame.dts);
+        let gathering = self.gathering.get_or_insert_with(|| Gathering {
+            held: VecDeque::new(),
+            bytes: 0,
+            since_us: arrival_us,
+            jumped: None,
+        });
+        // After a jump, a track that is not yet near the new clock still speaks of the old one.
+        let fresh = gathering
+            .jumped
+            .is_none_or(|at| (raw_us - at).abs() < 2 * GATHER_US + KEYFRAME_WAIT_US)
+            && (gathering.jumped.is_none()
+                || self.tracks[index]
+                    .last_raw
+                    .is_none_or(|last| self.tracks[index].us(frame.dts - last).abs() > JUMP_US));
+        let fresh = fresh
+            || gathering.jumped.is_some() && gathering.held.iter().any(|h| h.fresh && h.frame.track == frame.track);
+        if !fresh && gathering.jumped.is_some() {
+            self.tracks[index].last_raw = Some(frame.dts);
+        }
+        gathering.bytes += frame.payload.len();
+        gathering.held.push_back(Held {
+            frame,
+            arrival_us,
+            fresh,
+        });
+        self.try_start(arrival_us);
+    }
+
+    fn try_start(&mut self, arrival_us: i64) {
+        let Some(gathering) = &self.gathering else { return };
+        let fresh_tracks = |track: TrackId| gathering.held.iter().filter(move |h| h.fresh && h.frame.track == track);
+        let span = {
+            let mut raw = gathering
+                .held
+                .iter()
+                .filter(|h| h.fresh)
+                .map(|h| self.state(h.frame.track).us(h.frame.dts));
+            let first = raw.next().unwrap_or(0);
+            let (low, high) = raw.fold((first, first), |(low, high), us| (low.min(us), high.max(us)));
+            high - low
+        };
+        let waited = (arrival_us - gathering.since_us).max(span);
+        let overflow = gathering.held.len() >= GATHER_FRAMES || gathering.bytes >= GATHER_BYTES;
+        let video_known = self.tracks.iter().any(|s| s.track.is_video());
+        let video_ready = self
+            .tracks
+            .iter()
+            .any(|s| s.track.is_video() && fresh_tracks(s.track.id).any(|h| h.frame.keyframe));
+        let both_kinds = video_known && self.tracks.iter().any(|s| !s.track.is_video());
+        let all_here = both_kinds
+            && self
+                .tracks
+                .iter()
+                .all(|s| fresh_tracks(s.track.id).any(|h| h.frame.keyframe));
+        let video_late = video_known && !video_ready;
+        let start = all_here || (waited >= GATHER_US && !video_late) || waited >= KEYFRAME_WAIT_US || overflow;
+        if start {
+            self.start_epoch();
+        }
+    }
+
+    fn state(&self, track: TrackId) -> &TrackState {
+        let index = self.tracks.iter().position(|s| s.track.id == track).unwrap_or(0);
+        &self.tracks[index]
+    }
+
+    fn start_epoch(&mut self) {
+        let Some(gathering) = self.gathering.take() else { return };
+        let old = |h: &Held| !h.fresh;
+        let jumped = gathering.jumped.is_some();
+        // Frames of a track that did jump, but were sent before its jump, end the old epoch.
+        let mut held = Vec::with_capacity(gathering.held.len());
+        let has_fresh: Vec<TrackId> = self
+            .tracks
+            .iter()
+            .map(|s| s.track.id)
+            .filter(|id| gathering.held.iter().any(|h| h.fresh && h.frame.track == *id))
+            .collect();
+        for h in gathering.held {
+            if old(&h) && has_fresh.contains(&h.frame.track) {
+                if let Some(index) = self.tracks.iter().position(|s| s.track.id == h.frame.track) {
+                    self.place_in_order(index, h.frame, h.arrival_us);
+                }
+            } else {
+                held.push(h);
+            }
+        }
+        // The origin: the first keyframe of video; without video, the earliest frame (conformance 41).
+        let origin = held
+            .iter()
+            .find(|h| h.frame.keyframe && self.state(h.frame.track).track.is_video())
+            .map(|h| (self.state(h.frame.track).us(h.frame.dts), h.arrival_us))
+            .or_else(|| {
+                held.iter()
+                    .filter(|h| !self.state(h.frame.track).track.is_video())
+                    .map(|h| (self.state(h.frame.track).us(h.frame.dts), h.arrival_us))
+                    .min()
+            });
+        let Some((origin_us, arrival_us)) = origin else {
+            self.repairs.dropped += held.len() as u64;
+            return;
+        };
+        let resumed = self.epochs > 0 || self.first_epoch_is_discontinuity;
+        let start_us = if resumed {
+            self.end_us().max(arrival_us)
+        } else {
+            self.floor_us
+        };
+        let start_us = if jumped {
+            self.end_us().max(arrival_us.min(self.end_us() + 3_600_000_000))
+        } else {
+            start_us
+        };
+        for index in 0..self.tracks.len() {
+            let id = self.tracks[index].track.id;
+            let first = held.iter().find(|h| h.frame.track == id);
+            let state = &mut self.tracks[index];
+            if let Some(next) = state.next.take() {
+                state.track = next;
+            }
+            state.active = first.is_some()
+                && (!state.track.is_video() || held.iter().any(|h| h.frame.track == id && h.frame.keyframe));
+            // A track whose clock did not jump with the others is anchored by its own first frame.
+            let own = first.is_some_and(|h| !h.fresh);
+            let base_us = match first {
+                Some(h) if own => state.us(h.frame.dts),
+                _ => origin_us,
+            };
+            state.offset = state.ticks(base_us) - state.ticks(start_us);
+            state.last_raw = None;
+            state.last = state.last.filter(|_| resumed);
+        }
+        self.open(start_us, arrival_us, resumed);
+        let mut begun: Vec<TrackId> = Vec::new();
+        for h in held {
+            let Some(index) = self.tracks.iter().position(|s| s.track.id == h.frame.track) else {
+                continue;
+            };
+            let state = &self.tracks[index];
+            let media = h.frame.dts - state.offset;
+            let start = state.ticks(start_us);
+            let leading = if state.track.is_video() {
+                !begun.contains(&h.frame.track) && !h.frame.keyframe
+            } else {
+                // Sound that ends before the first picture has nothing to go with.
+                media + i64::from(frame_ticks(&state.track, &h.frame).unwrap_or(0)) <= start
+            };
+            if leading || !state.active {
+                self.repairs.dropped += 1;
+                continue;
+            }
+            begun.push(h.frame.track);
+            self.place_in_order(index, h.frame, h.arrival_us);
+        }
+    }
+
+    fn open(&mut self, start_us: i64, arrival_us: i64, discontinuity: bool) {
+        self.epochs += 1;
+        self.pending_epoch = false;
+        self.floor_us = self.floor_us.max(start_us);
+        self.drift = Drift {
+            anchored: None,
+            least: None,
+            span_start: arrival_us,
+        };
+        let tracks = self
+            .tracks
+            .iter()
+            .filter(|s| s.active)
+            .map(|s| Arc::clone(&s.track))
+            .collect();
+        self.out.push_back(Output::Epoch(Epoch {
+            tracks,
+            discontinuity,
+            start_us,
+            arrival_us,
+        }));
+    }
+
+    // ---- running: one mapping holds ---------------------------------------------------------------------------------------
+
+    fn place(&mut self, index: usize, frame: Frame, arrival_us: i64) {
+        // A track that came late, or a changed configuration, waits for a place where all tracks can begin anew.
+        let state = &self.tracks[index];
+        let changed = state.next.is_some() || !state.active;
+        if changed {
+            self.pending_epoch = true;
+        }
+        let video_runs = self.tracks.iter().any(|s| s.active && s.track.is_video());
+        let can_begin = if video_runs || state.track.is_video() {
+            state.track.is_video() && frame.keyframe
+        } else {
+            true
+        };
+        if self.pending_epoch && can_begin {
+            self.reopen(index, &frame, arrival_us);
+        } else if changed {
+            self.repairs.dropped += 1;
+            return;
+        }
+        self.place_in_order(index, frame, arrival_us);
+    }
+
+    /// A new epoch on the same clock: the set of tracks or a configuration has changed.
+    fn reopen(&mut self, index: usize, frame: &Frame, arrival_us: i64) {
+        let running = self.tracks.iter().find(|s| s.active).map(|s| s.us(s.offset));
+        let own_clock = self.tracks[index].active;
+        let state = &self.tracks[index];
+        let offset_us = running.unwrap_or(0);
+        let offset = if own_clock {
+            state.offset
+        } else {
+            state.ticks(offset_us)
+        };
+        let start_us = state.us(frame.dts - offset).max(self.floor_us);
+        for state in &mut self.tracks {
+            if let Some(next) = state.next.take() {
+                let (old_scale, new_scale) = (state.track.timescale, next.timescale);
+                state.offset = rescale(state.offset, old_scale, new_scale);
+                state.last = state
+                    .last
+                    .map(|(dts, end)| (rescale(dts, old_scale, new_scale), rescale(end, old_scale, new_scale)));
+                state.last_raw = None;
+                state.track = next;
+            }
+            if !state.active {
+                state.offset = state.ticks(offset_us);
+                state.active = true;
+                state.last_raw = None;
+            }
+        }
+        self.open(start_us, arrival_us, true);
+    }
+
+    fn place_in_order(&mut self, index: usize, mut frame: Frame, arrival_us: i64) {
+        let state = &mut self.tracks[index];
+        state.last_raw = Some(frame.dts);
+        let mapped = frame.dts - state.offset;
+        let ticks = frame_ticks(&state.track, &frame);
+        if state.track.is_video() {
+            if let Some((last, _)) = state.last
+                && mapped <= last
+            {
+                // Conformance 42: the smallest step a millisecond clock has; PTS stays.
+                let moved = last + i64::from(state.track.timescale / 1000).max(1);
+                let by = i32::try_from(moved - mapped).unwrap_or(i32::MAX);
+                frame.composition_offset = frame.composition_offset.saturating_sub(by);
+                frame.dts = moved;
+                self.repairs.nudged += 1;
+            } else {
+                frame.dts = mapped;
+            }
+            state.last = Some((frame.dts, frame.dts + i64::from(ticks.unwrap_or(0))));
+        } else {
+            let length = i64::from(ticks.unwrap_or(state.track.timescale / 50));
+            // Conformance 43: the sample clock leads; the encoder's milliseconds correct it only beyond 1.5 frames.
+            match state.last {
+                Some((_, end)) if mapped - end < -(length * 3 / 2) => {
+                    self.repairs.dropped += 1;
+                    return;
+                }
+                Some((_, end)) if mapped - end <= length * 3 / 2 => frame.dts = end,
+                _ => frame.dts = mapped,
+            }
+            frame.duration = frame.duration.or(ticks);
+            state.last = Some((frame.dts, frame.dts + length));
+        }
+        let media_us = state.us(frame.dts);
+        let video = state.track.is_video();
+        self.out.push_back(Output::Frame(frame));
+        if let Some(delay) = self.drift.observe(media_us, arrival_us) {
+            self.out.push_back(Output::Anchor {
+                media_us,
+                arrival_us: media_us + delay,
+            });
+        }
+        if video {
+            self.fill_silence(media_us);
+        }
+    }
+
+    /// Conformance 45: sound that has stopped goes on as silence, where silence is known for its codec.
+    fn fill_silence(&mut self, video_us: i64) {
+        for index in 0..self.tracks.len() {
+            let state = &self.tracks[index];
+            if !state.active || state.track.is_video() {
+                continue;
+            }
+            let Some((payload, length)) = silence(&state.track) else {
+                continue;
+            };
+            let mut end = state
+                .last
+                .map_or_else(|| state.ticks(self.floor_us), |(_, end)| end)
+                .max(state.ticks(self.floor_us));
+            if video_us - state.us(end) < SILENCE_AFTER_US {
+                continue;
+            }
+            let until = state.ticks(video_us - SILENCE_MARGIN_US);
+            let track = state.track.id;
+            while end + i64::from(length) <= until {
+                self.out.push_back(Output::Frame(Frame {
+                    track,
+                    dts: end,
+                    composition_offset: 0,
+                    duration: Some(length),
+                    keyframe: true,
+                    payload: payload.clone(),
+                }));
+                self.tracks[index].last = Some((end, end + i64::from(length)));
+                self.repairs.silence += 1;
+                end += i64::from(length);
+            }
+        }
+    }
+}
+
+/// How long a frame lasts where its codec says so.
+fn frame_ticks(track: &Track, frame: &Frame) -> Option<u32> {
+    frame.duration.or(match track.media {
+        Media::Audio { frame_samples, .. } => frame_samples,
+        Media::Video { .. } => None,
+    })
+}
+
+/// One silent frame and its length in ticks, for the codecs and layouts where it is a constant.
+fn silence(track: &Track) -> Option<(Bytes, u32)> {
+    // AAC-LC raw_data_blocks of one SCE or CPE with nothing coded (ISO/IEC 14496-3 4.4.2), and an Opus CELT frame of 20 ms (RFC 6716 3.1).
+    const AAC_MONO: &[u8] = &[0x00, 0xc8, 0x00, 0x80, 0x23, 0x80];
+    const AAC_STEREO: &[u8] = &[0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x00, 0x23, 0x80];
+    const OPUS: &[u8] = &[0xf8, 0xff, 0xfe];
+    match (track.codec, &track.media) {
+        (
+            Codec::Aac,
+            Media::Audio {
+                channels,
+                frame_samples: Some(1024),
+                ..
+            },
+        ) if track.codec_string == "mp4a.40.2" => match channels {
+            1 => Some((Bytes::from_static(AAC_MONO), 1024)),
+            2 => Some((Bytes::from_static(AAC_STEREO), 1024)),
+            _ => None,
+        },
+        (Codec::Opus, Media::Audio { channels: 1 | 2, .. }) => Some((Bytes::from_static(OPUS), 960)),
+        _ => None,
+    }
+}
