@@ -1,0 +1,236 @@
+import Hls, { type HlsConfig, type LoaderContext, type LoaderCallbacks, type LoaderConfiguration } from 'hls.js';
+import { bufferedAhead } from './buffered';
+import type { MasterAnswer } from './master';
+import { paceRate, shouldJump } from './pace';
+import type { Quality, Source, SourceEvents } from './source';
+
+/** Playlist requests go on through a broadcaster's blip: the server holds or refuses them for up to a minute, then carries on. */
+const PATIENT = { maxNumRetry: 60, retryDelayMs: 500, maxRetryDelayMs: 1500, backoff: 'linear' } as const;
+
+const CONFIG: Partial<HlsConfig> = {
+  lowLatencyMode: true,
+  // Parsing a 333 ms fMP4 part takes well under a millisecond; a worker would cost a second script at start and a copy per part.
+  enableWorker: false,
+  // The distance to the live edge is the playlist's PART-HOLD-BACK (no liveSyncDuration set); pace.ts keeps it.
+  maxLiveSyncPlaybackRate: 1,
+  // A stall asks for a little more distance, not for the default whole second.
+  liveSyncOnStallIncrease: 0.2,
+  liveDurationInfinity: true,
+  // A phone's memory: at the live edge there is one second ahead anyway; these bound DVR viewing.
+  maxBufferLength: 10,
+  maxMaxBufferLength: 20,
+  maxBufferSize: 24_000_000,
+  backBufferLength: 12,
+  capLevelToPlayerSize: true,
+  // Start from a guess that fits broadband instead of probing with the smallest picture; the first parts correct it.
+  abrEwmaDefaultEstimate: 4_000_000,
+  testBandwidth: false,
+  // One late part must not freeze the picture for seconds before hls.js looks at the gap.
+  detectStallWithCurrentTimeMs: 500,
+  highBufferWatchdogPeriod: 1,
+  nudgeMaxRetry: 6,
+  // Nova sends neither captions nor interstitials nor DRM.
+  enableWebVTT: false,
+  enableIMSC1: false,
+  enableCEA708Captions: false,
+  enableInterstitialPlayback: false,
+  playlistLoadPolicy: {
+    default: {
+      // Longer than the server's own limit for a held request (three target durations).
+      maxTimeToFirstByteMs: 20_000,
+      maxLoadTimeMs: 30_000,
+      timeoutRetry: { ...PATIENT, retryDelayMs: 0, maxRetryDelayMs: 0 },
+      errorRetry: PATIENT,
+    },
+  },
+  fragLoadPolicy: {
+    default: {
+      maxTimeToFirstByteMs: 8_000,
+      maxLoadTimeMs: 30_000,
+      timeoutRetry: { maxNumRetry: 4, retryDelayMs: 0, maxRetryDelayMs: 0 },
+      errorRetry: { maxNumRetry: 8, retryDelayMs: 250, maxRetryDelayMs: 2000, backoff: 'linear' },
+    },
+  },
+};
+
+/** Extra distance after stalls is given back in steps of this size, one per calm minute. */
+const RELAX_STEP = 0.2;
+const RELAX_AFTER_MS = 60_000;
+/** Readings of the buffer, four a second, that make up `slack`. */
+const SLACK_READINGS = 8;
+
+export class HlsSource implements Source {
+  readonly hls: Hls;
+  #advancedAt: number | null = null;
+  #silent = false;
+  #ended = false;
+  #recoveredAt = -Infinity;
+  #slack: number[] = [];
+  #calmSince = performance.now();
+
+  static supported(): boolean {
+    return Hls.isSupported();
+  }
+
+  constructor(
+    private readonly video: HTMLVideoElement,
+    master: Extract<MasterAnswer, { is: 'here' }>,
+    private readonly events: SourceEvents,
+  ) {
+    this.hls = new Hls({ ...CONFIG, pLoader: loaderWithMaster(master) });
+    const { hls } = this;
+    hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
+      if (!details.live && !this.#ended) {
+        this.#ended = true;
+        events.over();
+      }
+      // The first playlist counts as growth: silence is measured from it.
+      if (details.advanced || this.#advancedAt === null) {
+        this.#advancedAt = performance.now();
+        if (this.#silent) this.#resume();
+        events.advanced();
+      }
+    });
+    hls.on(Hls.Events.LEVEL_LOADED, (_, { details }) => {
+      // A playlist that was finished before it was first read never "updates".
+      if (!details.live && !this.#ended) {
+        this.#ended = true;
+        events.over();
+      }
+    });
+    hls.on(Hls.Events.MANIFEST_PARSED, () => events.quality());
+    hls.on(Hls.Events.LEVEL_SWITCHED, () => events.quality());
+    hls.on(Hls.Events.LEVELS_UPDATED, () => events.quality());
+    hls.on(Hls.Events.ERROR, (_, error) => {
+      if (error.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.#calmSince = performance.now();
+      const unanswered = error.type === Hls.ErrorTypes.NETWORK_ERROR && !error.response?.code;
+      if (unanswered && !error.fatal) events.offline();
+      if (!error.fatal) return;
+      // One repair in place keeps the picture; a second soon after means the media element itself is beyond it.
+      if (error.type === Hls.ErrorTypes.MEDIA_ERROR && performance.now() - this.#recoveredAt > 5000) {
+        this.#recoveredAt = performance.now();
+        hls.recoverMediaError();
+        return;
+      }
+      events.fatal(error.details);
+    });
+    hls.attachMedia(video);
+    hls.loadSource(master.url);
+  }
+
+  get levels(): readonly Quality[] {
+    return this.hls.levels.map((level, index) => ({
+      index,
+      width: level.width,
+      height: level.height,
+      frameRate: level.frameRate,
+      bitrate: level.averageBitrate || level.bitrate,
+    }));
+  }
+
+  get level(): number {
+    return this.hls.currentLevel;
+  }
+
+  get automatic(): boolean {
+    return this.hls.autoLevelEnabled;
+  }
+
+  pickQuality(index: number): void {
+    this.hls.nextLevel = index;
+    this.events.quality();
+  }
+
+  playingDate(): number | null {
+    return this.hls.playingDate?.getTime() ?? null;
+  }
+
+  range(): { start: number; live: number } | null {
+    const details = this.hls.latestLevelDetails;
+    if (!details) return null;
+    const live = details.live ? this.hls.liveSyncPosition : details.edge;
+    return live === null ? null : { start: details.fragmentStart, live };
+  }
+
+  tick(following: boolean): void {
+    const { video, hls } = this;
+    const details = hls.latestLevelDetails;
+    if (!details || this.#ended) {
+      this.#setRate(1);
+      return;
+    }
+    this.#noticeSilence(details.partTarget, details.targetduration);
+
+    const ahead = bufferedAhead(video);
+    this.#slack.push(ahead);
+    if (this.#slack.length > SLACK_READINGS) this.#slack.shift();
+    const target = hls.targetLatency;
+    if (!following || video.paused || video.seeking || target === null || this.#silent) {
+      this.#setRate(1);
+      return;
+    }
+    const latency = hls.latency;
+    const live = hls.liveSyncPosition;
+    if (shouldJump(latency, target) && live !== null && live > video.currentTime) {
+      video.currentTime = live;
+      this.#slack = [];
+      return;
+    }
+    this.#setRate(paceRate({ latency, target, slack: Math.min(...this.#slack), rate: video.playbackRate }));
+    this.#relax(target, details.partHoldBack);
+  }
+
+  destroy(): void {
+    this.#setRate(1);
+    this.hls.destroy();
+  }
+
+  /** Parts come three a second, so seconds without one are a blip; without parts, a segment may take its whole duration twice. */
+  #noticeSilence(partTarget: number, targetDuration: number): void {
+    if (this.#silent || this.#advancedAt === null) return;
+    const allowed = partTarget > 0 ? Math.max(2.5, 4 * partTarget) : 3 * targetDuration;
+    if (performance.now() - this.#advancedAt < allowed * 1000) return;
+    this.#silent = true;
+    this.events.silent();
+  }
+
+  /** The broadcaster is back. The stalls of the blip say nothing about this viewer's line, so they cost no distance. */
+  #resume(): void {
+    this.#silent = false;
+    this.#slack = [];
+    const holdBack = this.hls.latestLevelDetails?.partHoldBack;
+    if (holdBack) this.hls.targetLatency = holdBack;
+  }
+
+  #relax(target: number, holdBack: number): void {
+    const now = performance.now();
+    if (holdBack <= 0 || target <= holdBack || now - this.#calmSince < RELAX_AFTER_MS) return;
+    this.#calmSince = now;
+    this.hls.targetLatency = Math.max(holdBack, target - RELAX_STEP);
+  }
+
+  #setRate(rate: number): void {
+    if (this.video.playbackRate !== rate) this.video.playbackRate = rate;
+  }
+}
+
+/** hls.js's own loader, except that the multivariant playlist already fetched while hls.js was loading is not asked for twice. */
+function loaderWithMaster(master: { url: string; text: string }): NonNullable<HlsConfig['pLoader']> {
+  const Base = Hls.DefaultConfig.loader;
+  let unused: string | null = master.text;
+  return class extends Base {
+    override load(context: LoaderContext, config: LoaderConfiguration, callbacks: LoaderCallbacks<LoaderContext>): void {
+      if (context.url !== master.url || unused === null) {
+        super.load(context, config, callbacks);
+        return;
+      }
+      const data = unused;
+      unused = null;
+      const now = performance.now();
+      Object.assign(this.stats.loading, { start: now, first: now, end: now });
+      this.stats.loaded = this.stats.total = data.length;
+      // After this turn, as a real loader would: hls.js is still setting the request up.
+      queueMicrotask(() => callbacks.onSuccess({ url: context.url, data }, this.stats, context, null));
+    }
+  } as NonNullable<HlsConfig['pLoader']>;
+}
