@@ -1,33 +1,25 @@
-import { fetchMaster, type MasterAnswer } from './master';
+import { LivePlayer } from './live-player';
 
 /**
- * Work that a player page starts before the page itself exists: the multivariant playlist and the hls.js chunk travel while
- * the rest of the app is still being parsed and mounted.
+ * A player that starts before the page around it exists. Its playlists, the hls.js chunk and the first parts travel, and its
+ * decoder starts, while the controls are still being parsed and mounted: mounting alone costs a tenth of a second on a phone.
  */
 
-export type HlsModule = typeof import('./hls-source');
+let waiting: { name: string; player: LivePlayer } | null = null;
 
-let loading: Promise<HlsModule> | null = null;
-let early: { name: string; answer: Promise<MasterAnswer> } | null = null;
-
-/** The hls.js chunk; fetched once, tried again after a failure. */
-export function loadHls(): Promise<HlsModule> {
-  loading ??= import('./hls-source').catch((error: unknown) => {
-    loading = null;
-    throw error;
-  });
-  return loading;
+/**
+ * Starts playing and resolves when drawing no longer delays the picture: the first source is at work, or there is nothing to
+ * play, or the player's code takes so long that a viewer wants to see a page meanwhile.
+ */
+export async function startEarly(name: string): Promise<void> {
+  const player = new LivePlayer(name);
+  waiting = { name, player };
+  await Promise.race([player.opened, new Promise((resolve) => setTimeout(resolve, 250))]);
 }
 
-export function startEarly(name: string): void {
-  early = { name, answer: fetchMaster(name, new AbortController().signal) };
-  // The player asks again and deals with a failure.
-  loadHls().catch(() => {});
-}
-
-/** The early answer, once: a later attempt has to see the present. */
-export function takeEarly(name: string): Promise<MasterAnswer> | null {
-  const answer = early?.name === name ? early.answer : null;
-  early = null;
-  return answer;
+/** The player that was started early for this stream, once; a new one for anybody else. */
+export function takePlayer(name: string): LivePlayer {
+  const early = waiting?.name === name ? waiting.player : null;
+  waiting = null;
+  return early ?? new LivePlayer(name);
 }

@@ -29,6 +29,8 @@ const CONFIG: Partial<HlsConfig> = {
   detectStallWithCurrentTimeMs: 500,
   highBufferWatchdogPeriod: 1,
   nudgeMaxRetry: 6,
+  // Asking the decoder's opinion of each level takes a cold browser a tenth of a second; CODECS and isTypeSupported decide.
+  useMediaCapabilities: false,
   // Nova sends neither captions nor interstitials nor DRM.
   enableWebVTT: false,
   enableIMSC1: false,

@@ -1,6 +1,5 @@
 import { Backoff } from './backoff';
 import { ServerClock } from './clock';
-import { loadHls, takeEarly } from './early';
 import { bufferedAhead } from './buffered';
 import type { HlsSource } from './hls-source';
 import { fetchMaster, masterUrl, type MasterAnswer } from './master';
@@ -12,6 +11,8 @@ import type { Quality, Source, SourceEvents } from './source';
 /** Everything the controls draw. Replaced as a whole, four times a second and whenever something happens. */
 export interface PlayerView {
   readonly phase: Phase;
+  /** There is a picture of this broadcast. */
+  readonly shown: boolean;
   readonly paused: boolean;
   /** Wants to play and has nothing to show. */
   readonly buffering: boolean;
@@ -62,15 +63,31 @@ declare global {
   }
 }
 
+/** hls.js is by far the largest chunk and has nothing to do with drawing; fetched once, tried again after a failure. */
+let loading: Promise<typeof import('./hls-source')> | null = null;
+
+export function loadHls(): Promise<typeof import('./hls-source')> {
+  loading ??= import('./hls-source').catch((error: unknown) => {
+    loading = null;
+    throw error;
+  });
+  return loading;
+}
+
 const TICK_MS = 250;
 /** This close to the live position counts as being there. */
 const AT_LIVE_S = 1.5;
 
 /**
  * Plays one stream for as long as the page is open: waits for the broadcaster, follows the live edge, lives through blips, ends
- * and starts again with the next broadcast. Owns the video element's media; draws nothing.
+ * and starts again with the next broadcast. Owns the video element, which the page puts where it wants it; draws nothing.
  */
 export class LivePlayer {
+  readonly video = document.createElement('video');
+  /** Resolves when the first attempt is at work or has found nothing to play. */
+  readonly opened: Promise<void>;
+  #settleOpened: () => void = () => {};
+  #changed: ((view: PlayerView) => void) | null = null;
   #state: PhaseState = INITIAL;
   #source: Source | null = null;
   #hls: HlsSource | null = null;
@@ -92,18 +109,25 @@ export class LivePlayer {
   readonly #alive = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
 
-  constructor(
-    private readonly video: HTMLVideoElement,
-    private readonly name: string,
-    private readonly changed: (view: PlayerView) => void,
-  ) {
+  constructor(private readonly name: string) {
+    const { video } = this;
+    this.opened = new Promise((resolve) => (this.#settleOpened = resolve));
+    video.playsInline = true;
     const sound = recallSound();
     video.volume = sound.volume;
     video.muted = sound.muted;
     this.#listen();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#exposeForDebugging();
-    void this.#open(takeEarly(name));
+    // In flight together with the playlist, whether or not there turns out to be a broadcast.
+    loadHls().catch(() => {});
+    void this.#open();
+  }
+
+  /** Calls `changed` with the view now and whenever it changes. */
+  watch(changed: (view: PlayerView) => void): void {
+    this.#changed = changed;
+    this.#notify();
   }
 
   destroy(): void {
@@ -120,6 +144,7 @@ export class LivePlayer {
     const levels = this.#source?.levels ?? [];
     return {
       phase: this.#state.phase,
+      shown: this.#state.shown,
       paused: video.paused,
       buffering: this.#buffering && !video.paused,
       muted: video.muted || video.volume === 0,
@@ -189,24 +214,25 @@ export class LivePlayer {
   }
 
   /** Fetches master.m3u8 until there is a broadcast that has not ended, then plays it. */
-  async #open(first: Promise<MasterAnswer> | null): Promise<void> {
+  async #open(): Promise<void> {
     this.#attempt.abort();
     const attempt = (this.#attempt = new AbortController());
     const { signal } = attempt;
-    let answer = await (first ?? fetchMaster(this.name, signal));
+    let answer = await fetchMaster(this.name, signal);
     for (;;) {
       if (signal.aborted) return;
       if (answer.is === 'here' && answer.key !== this.#endedKey) break;
       if (answer.is === 'absent') this.#fire(answer.known ? 'absent' : 'unknown');
       if (answer.is === 'unreachable') this.#fire('unreachable');
+      this.#settleOpened();
       const wait = this.#polls.next(answer.is === 'absent' ? answer.retryAfterMs : null);
       // Nobody looks: ask rarely, but do ask, since starting by itself in a background tab is what the viewer left it for.
       await elapse(document.hidden ? wait * 5 : wait, signal);
       answer = await fetchMaster(this.name, signal);
     }
     this.#polls.reset();
-    void this.#clock.synchronise(this.#alive.signal);
     await this.#attach(answer, signal);
+    this.#settleOpened();
   }
 
   async #attach(master: Extract<MasterAnswer, { is: 'here' }>, signal: AbortSignal): Promise<void> {
@@ -258,7 +284,7 @@ export class LivePlayer {
         this.#attempt.abort();
         const retry = (this.#attempt = new AbortController());
         void elapse(this.#retries.next(), retry.signal).then(() => {
-          if (!retry.signal.aborted) void this.#open(null);
+          if (!retry.signal.aborted) void this.#open();
         });
       }),
     };
@@ -269,7 +295,7 @@ export class LivePlayer {
     if (this.#state.phase === 'ended') return;
     this.#endedKey = this.#key;
     this.#fire('finished');
-    void this.#open(null);
+    void this.#open();
   }
 
   async #play(): Promise<void> {
@@ -310,7 +336,11 @@ export class LivePlayer {
   }
 
   #presented(): void {
-    this.#firstFrameMs ??= performance.now();
+    if (this.#firstFrameMs === null) {
+      this.#firstFrameMs = performance.now();
+      // Not before: until now every request of this page was for the picture.
+      void this.#clock.synchronise(this.#alive.signal);
+    }
     if (this.#state.phase !== 'live') this.#retries.reset();
     this.#fire('presented');
   }
@@ -336,7 +366,7 @@ export class LivePlayer {
   }
 
   #notify(): void {
-    if (!this.#alive.signal.aborted) this.changed(this.view);
+    if (!this.#alive.signal.aborted) this.#changed?.(this.view);
   }
 
   #dropSource(): void {
