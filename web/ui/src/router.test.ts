@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { embedPath, isPlainClick, parseRoute, watchPath } from './router';
+
+describe('parseRoute', () => {
+  it.each([
+    ['/', { page: 'home' }],
+    ['', { page: 'home' }],
+    ['/watch/cam-1_A', { page: 'watch', name: 'cam-1_A' }],
+    ['/watch/cam/', { page: 'watch', name: 'cam' }],
+    ['/embed/cam', { page: 'embed', name: 'cam' }],
+    ['/watch', { page: 'missing' }],
+    ['/watch/v/0190b3a0', { page: 'missing' }],
+    ['/watch/a%2Fb', { page: 'missing' }],
+    ['/watch/%', { page: 'missing' }],
+    [`/watch/${'x'.repeat(65)}`, { page: 'missing' }],
+    ['/live/cam/master.m3u8', { page: 'missing' }],
+  ])('%s', (path, route) => expect(parseRoute(path)).toEqual(route));
+
+  it('reads back the paths it writes', () => {
+    expect(parseRoute(watchPath('a-b_1'))).toEqual({ page: 'watch', name: 'a-b_1' });
+    expect(parseRoute(embedPath('a-b_1'))).toEqual({ page: 'embed', name: 'a-b_1' });
+  });
+});
+
+describe('isPlainClick', () => {
+  const plain = { button: 0, metaKey: false, ctrlKey: false, shiftKey: false, altKey: false, defaultPrevented: false };
+
+  it('leaves new tabs, downloads and handled clicks to the browser', () => {
+    expect(isPlainClick(plain)).toBe(true);
+    for (const other of [{ button: 1 }, { metaKey: true }, { ctrlKey: true }, { shiftKey: true }, { altKey: true }, { defaultPrevented: true }]) {
+      expect(isPlainClick({ ...plain, ...other })).toBe(false);
+    }
+  });
+});
