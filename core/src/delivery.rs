@@ -2,9 +2,12 @@
 //!
 //! The packager implements [`Presentation`]; the origin router in `nova-cdn` asks it and turns a [`Reply`] into a response.
 
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +25,8 @@ pub enum Reply {
         key: String,
         /// What it is.
         kind: ObjectKind,
+        /// The bytes of it that are meant, if not all.
+        range: Option<std::ops::Range<u64>>,
         /// Names its content.
         tag: u64,
     },
@@ -38,7 +43,7 @@ pub enum Reply {
     NotFound,
     /// The request cannot be right, and why.
     Invalid(&'static str),
-    /// Too many requests are waiting already.
+    /// Too many requests are waiting already, or this one has waited as long as it may.
     Busy,
 }
 
@@ -71,14 +76,30 @@ pub struct Text {
     pub kind: TextKind,
     /// UTF-8.
     pub plain: Bytes,
-    /// The same through gzip, when it is worth it.
-    pub gzip: Option<Bytes>,
     /// Names its content.
     pub tag: u64,
     /// The stream's target duration, the unit of cache lives (conformance 66).
     pub target: Duration,
     /// The stream will not change any more.
     pub ended: bool,
+    /// The same compressed, by whoever first sends it so.
+    pub compressed: OnceLock<Bytes>,
+}
+
+impl Text {
+    /// A text that nobody has compressed yet.
+    pub fn new(kind: TextKind, plain: Bytes, target: Duration, ended: bool) -> Self {
+        let mut hasher = DefaultHasher::new();
+        plain.hash(&mut hasher);
+        Self {
+            kind,
+            tag: hasher.finish(),
+            plain,
+            target,
+            ended,
+            compressed: OnceLock::new(),
+        }
+    }
 }
 
 /// What an object is, for its content type.
@@ -129,6 +150,10 @@ impl Pieces {
 pub trait Presentation: Send + Sync {
     /// Answers for `path`, the part of the URL behind `/live/{stream}/`, with the raw `query`.
     fn answer(&self, path: &str, query: Option<&str>) -> Reply;
+    /// Answers a request whose wait has passed its limit.
+    fn answer_late(&self, path: &str, query: Option<&str>) -> Reply;
+    /// Who watches it.
+    fn audience(&self) -> &Audience;
 }
 
 /// Finds streams by name.
@@ -137,4 +162,58 @@ pub trait Catalog: Send + Sync {
     fn find(&self, stream: &str) -> Option<Arc<dyn Presentation>>;
     /// True when a stream of this name may come on air, so that asking again later makes sense.
     fn may_come(&self, stream: &str) -> bool;
+}
+
+/// Seconds after its last playlist request for which a viewer still counts: three reloads of a usual target duration, with room.
+const PRESENT_S: i64 = 15;
+/// Viewers counted per shard; more than any one process can serve.
+const SHARD_LIMIT: usize = 1 << 16;
+
+/// The viewers of a stream. A viewer is whoever asked for a playlist lately, told apart by a hash of address and user agent; no cookie and
+/// no name in a URL is needed (conformance 87), and viewers behind one address with one kind of player count once.
+#[derive(Debug, Default)]
+pub struct Audience {
+    shards: [Mutex<HashMap<u64, i64>>; 16],
+}
+
+impl Audience {
+    /// `viewer` asked for a playlist at `now_s` (monotonic seconds).
+    pub fn seen(&self, viewer: u64, now_s: i64) {
+        let mut shard = self.shards[(viewer % 16) as usize]
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if shard.len() >= SHARD_LIMIT && !shard.contains_key(&viewer) {
+            shard.retain(|_, last| now_s - *last <= PRESENT_S);
+            if shard.len() >= SHARD_LIMIT {
+                return;
+            }
+        }
+        shard.insert(viewer, now_s);
+    }
+
+    /// How many were seen lately; forgets the others.
+    pub fn count(&self, now_s: i64) -> usize {
+        let present = |shard: &Mutex<HashMap<u64, i64>>| {
+            let mut shard = shard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            shard.retain(|_, last| now_s - *last <= PRESENT_S);
+            shard.len()
+        };
+        self.shards.iter().map(present).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_counts_once_and_until_it_stops_asking() {
+        let audience = Audience::default();
+        for viewer in [1, 1, 17, 2] {
+            audience.seen(viewer, 100);
+        }
+        assert_eq!(audience.count(100), 3);
+        audience.seen(2, 110);
+        assert_eq!(audience.count(116), 1);
+    }
 }

@@ -1,0 +1,489 @@
+//! The origin router: a `GET` under `/live/{stream}/` becomes a question to that stream's `Presentation`, and its reply a response.
+//!
+//! Cache lives follow RFC 8216bis appendix B.1 (conformance 66), every response may be read by any page (CORS), and no cookie, redirect or
+//! session is involved (conformance 87). Text is compressed once per version, objects are served from the packager's own bytes.
+
+use std::hash::{Hash, Hasher};
+use std::io::Write;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE, RETRY_AFTER, USER_AGENT,
+    VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use metrics::Counter;
+use nova_core::clock::Clock;
+use nova_core::delivery::{Catalog, Object, ObjectKind, Pieces, Presentation, Reply, Text, TextKind};
+use nova_core::store::ObjectStore;
+
+use crate::body::Body;
+
+/// Bytes of older segments, read from the store, that are kept for the next viewer who asks.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// What the origin router works with.
+pub struct Origin {
+    catalog: Arc<dyn Catalog>,
+    store: Arc<dyn ObjectStore>,
+    clock: Clock,
+    stored: moka::future::Cache<String, Bytes>,
+    counters: Counters,
+}
+
+/// | metric | counts |
+/// | --- | --- |
+/// | `nova_origin_requests_total` by `what` | answered requests: playlist, object, held, not_found, refused |
+/// | `nova_origin_bytes_total` | bytes of bodies handed to the connection |
+struct Counters {
+    playlists: Counter,
+    objects: Counter,
+    held: Counter,
+    not_found: Counter,
+    refused: Counter,
+    bytes: Counter,
+}
+
+impl Counters {
+    fn new() -> Self {
+        let of = |what: &'static str| metrics::counter!("nova_origin_requests_total", "what" => what);
+        Self {
+            playlists: of("playlist"),
+            objects: of("object"),
+            held: of("held"),
+            not_found: of("not_found"),
+            refused: of("refused"),
+            bytes: metrics::counter!("nova_origin_bytes_total"),
+        }
+    }
+}
+
+impl Origin {
+    /// A router over these streams and this store. Install the metrics recorder first.
+    pub fn new(catalog: Arc<dyn Catalog>, store: Arc<dyn ObjectStore>, clock: Clock) -> Self {
+        let stored = moka::future::Cache::builder()
+            .weigher(|_key: &String, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+            .max_capacity(CACHE_BYTES)
+            .build();
+        Self {
+            catalog,
+            store,
+            clock,
+            stored,
+            counters: Counters::new(),
+        }
+    }
+
+    /// Answers a request for `path`, the part of the URL behind `/live/`.
+    pub async fn respond(
+        &self,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        peer: IpAddr,
+    ) -> Response<Body> {
+        if *method == Method::OPTIONS {
+            return preflight();
+        }
+        if *method != Method::GET && *method != Method::HEAD {
+            let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and OPTIONS");
+            response
+                .headers_mut()
+                .insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+            return response;
+        }
+        let mut response = self.answer(path, query, headers, peer).await;
+        response
+            .headers_mut()
+            .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        if *method == Method::HEAD {
+            let length = http_body::Body::size_hint(response.body()).exact();
+            if let Some(length) = length {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+
+    async fn answer(&self, path: &str, query: Option<&str>, headers: &HeaderMap, peer: IpAddr) -> Response<Body> {
+        let Some((name, rest)) = path.split_once('/') else {
+            return self.not_found(None, 1);
+        };
+        let Some(stream) = self.catalog.find(name) else {
+            return self.not_found(self.catalog.may_come(name).then_some(1), 1);
+        };
+        let mut reply = stream.answer(rest, query);
+        if let Reply::Wait(_) = reply {
+            self.counters.held.increment(1);
+            reply = hold(&*stream, reply, rest, query).await;
+        }
+        match reply {
+            Reply::Text(text) => {
+                self.count_viewer(&*stream, headers, peer);
+                self.text(&text, headers)
+            }
+            Reply::Object(object) => self.object(&object, headers),
+            Reply::Stored { key, kind, range, tag } => self.from_store(&key, kind, range, tag, headers).await,
+            Reply::Growing { kind, pieces } => {
+                self.counters.objects.increment(1);
+                let mut response = Response::new(Body::growing(pieces));
+                response.headers_mut().insert(CONTENT_TYPE, content_type(kind));
+                response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+                response
+            }
+            Reply::NotFound if rest == "master.m3u8" || rest == "manifest.mpd" => self.not_found(Some(1), 1),
+            Reply::NotFound => {
+                // Conformance 66: 4 target durations for a blocking playlist, 1 for the rest; a usual target duration is 2 s.
+                let blocking = query.is_some_and(|query| query.contains("_HLS_msn"));
+                self.not_found(None, if blocking { 8 } else { 2 })
+            }
+            Reply::Invalid(why) => {
+                self.counters.refused.increment(1);
+                refusal(StatusCode::BAD_REQUEST, why)
+            }
+            Reply::Busy | Reply::Wait(_) => {
+                self.counters.refused.increment(1);
+                let mut response = refusal(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "not there within the time a request may be held",
+                );
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
+        }
+    }
+
+    fn not_found(&self, retry_after: Option<u64>, max_age: u64) -> Response<Body> {
+        self.counters.not_found.increment(1);
+        let mut response = Response::new(Body::full(Bytes::from_static(b"not found\n")));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, PLAIN);
+        headers.insert(CACHE_CONTROL, max_age_value(Duration::from_secs(max_age)));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    fn count_viewer(&self, stream: &dyn Presentation, headers: &HeaderMap, peer: IpAddr) {
+        let mut hasher = std::hash::DefaultHasher::new();
+        peer.hash(&mut hasher);
+        headers.get(USER_AGENT).map(HeaderValue::as_bytes).hash(&mut hasher);
+        stream
+            .audience()
+            .seen(hasher.finish(), self.clock.monotonic_micros() / 1_000_000);
+    }
+
+    fn text(&self, text: &Text, headers: &HeaderMap) -> Response<Body> {
+        self.counters.playlists.increment(1);
+        let etag = entity_tag(text.tag);
+        let gzip = headers.get(ACCEPT_ENCODING).is_some_and(accepts_gzip);
+        let fresh = not_modified(headers, &etag);
+        let body = match (fresh, gzip) {
+            (true, _) => Bytes::new(),
+            (_, true) => text.compressed.get_or_init(|| compress(&text.plain)).clone(),
+            (_, false) => text.plain.clone(),
+        };
+        self.counters.bytes.increment(body.len() as u64);
+        let mut response = Response::new(Body::full(body));
+        if fresh {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        let out = response.headers_mut();
+        out.reserve(8);
+        out.insert(
+            CONTENT_TYPE,
+            match text.kind {
+                TextKind::Mpd => HeaderValue::from_static("application/dash+xml"),
+                TextKind::Multivariant | TextKind::Media { .. } => {
+                    HeaderValue::from_static("application/vnd.apple.mpegurl")
+                }
+            },
+        );
+        let life = match text.kind {
+            TextKind::Media { blocking: true } => text.target * 6,
+            _ => text.target / 2,
+        };
+        out.insert(CACHE_CONTROL, max_age_value(life));
+        out.insert(ETAG, etag);
+        out.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        out.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("date, age, etag"),
+        );
+        if gzip && !fresh {
+            out.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+
+    fn object(&self, object: &Object, headers: &HeaderMap) -> Response<Body> {
+        self.counters.objects.increment(1);
+        let etag = entity_tag(object.tag);
+        let mut response = if not_modified(headers, &etag) {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        } else {
+            match headers.get(RANGE).map(|range| parse_range(range, object.pieces.len())) {
+                None | Some(RangeRequest::Whole) => {
+                    let body = Body::pieces(&object.pieces);
+                    self.counters.bytes.increment(http_body::Body::size_hint(&body).lower());
+                    Response::new(body)
+                }
+                Some(RangeRequest::Part(range)) => {
+                    self.counters.bytes.increment(range.len() as u64);
+                    partial(&object.pieces, &range)
+                }
+                Some(RangeRequest::Unsatisfiable) => {
+                    let mut response = refusal(StatusCode::RANGE_NOT_SATISFIABLE, "range outside the object");
+                    if let Ok(value) = HeaderValue::try_from(format!("bytes */{}", object.pieces.len())) {
+                        response.headers_mut().insert(CONTENT_RANGE, value);
+                    }
+                    return response;
+                }
+            }
+        };
+        let out = response.headers_mut();
+        out.reserve(8);
+        out.insert(CONTENT_TYPE, content_type(object.kind));
+        out.insert(CACHE_CONTROL, IMMUTABLE);
+        out.insert(ETAG, etag);
+        out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        response
+    }
+
+    async fn from_store(
+        &self,
+        key: &str,
+        kind: ObjectKind,
+        range: Option<Range<u64>>,
+        tag: u64,
+        headers: &HeaderMap,
+    ) -> Response<Body> {
+        // One read for any number of viewers who ask at once.
+        match self.stored.try_get_with_by_ref(key, self.store.get(key)).await {
+            Ok(bytes) => {
+                let range =
+                    range.and_then(|range| Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?));
+                let bytes = match range {
+                    Some(range) if range.end <= bytes.len() => bytes.slice(range),
+                    Some(_) => return self.not_found(None, 2),
+                    None => bytes,
+                };
+                self.object(
+                    &Object {
+                        kind,
+                        pieces: Pieces::One(bytes),
+                        tag,
+                    },
+                    headers,
+                )
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a listed segment cannot be read from the store");
+                self.not_found(None, 2)
+            }
+        }
+    }
+}
+
+/// Waits as the reply says and asks again, until there is an answer or the limit has passed.
+async fn hold(stream: &dyn Presentation, mut reply: Reply, path: &str, query: Option<&str>) -> Reply {
+    let Reply::Wait(first) = &reply else { return reply };
+    let limit = tokio::time::sleep(first.limit);
+    tokio::pin!(limit);
+    while let Reply::Wait(wait) = reply {
+        tokio::select! {
+            () = wait.until => {}
+            () = &mut limit => return stream.answer_late(path, query),
+        }
+        reply = stream.answer(path, query);
+    }
+    reply
+}
+
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+const fn content_type(kind: ObjectKind) -> HeaderValue {
+    match kind {
+        ObjectKind::Video => HeaderValue::from_static("video/mp4"),
+        ObjectKind::Audio => HeaderValue::from_static("audio/mp4"),
+    }
+}
+
+fn max_age_value(life: Duration) -> HeaderValue {
+    match life.as_secs() {
+        // What playlists of the usual target durations have.
+        1 => HeaderValue::from_static("max-age=1"),
+        2 => HeaderValue::from_static("max-age=2"),
+        12 => HeaderValue::from_static("max-age=12"),
+        other => {
+            HeaderValue::try_from(format!("max-age={}", other.max(1))).unwrap_or(HeaderValue::from_static("no-store"))
+        }
+    }
+}
+
+fn refusal(status: StatusCode, why: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::full(Bytes::from_static(why.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, PLAIN);
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET, HEAD, OPTIONS"),
+    );
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}
+
+fn partial(pieces: &Pieces, range: &Range<usize>) -> Response<Body> {
+    let mut response = Response::new(Body::slice(pieces, range));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let text = format!("bytes {}-{}/{}", range.start, range.end - 1, pieces.len());
+    if let Ok(value) = HeaderValue::try_from(text) {
+        response.headers_mut().insert(CONTENT_RANGE, value);
+    }
+    response
+}
+
+/// A strong entity tag: sixteen hexadecimal digits in quotes.
+fn entity_tag(tag: u64) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'"'; 18];
+    for (index, digit) in text[1..17].iter_mut().enumerate() {
+        *digit = DIGITS[(tag >> (60 - 4 * index) & 0xf) as usize];
+    }
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+fn not_modified(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value
+                .split(',')
+                .map(|tag| tag.trim().trim_start_matches("W/"))
+                .any(|tag| tag == "*" || tag.as_bytes() == etag.as_bytes())
+        })
+}
+
+/// True unless gzip is absent or has weight zero.
+fn accepts_gzip(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|value| {
+        value.split(',').any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
+                && !parts.any(|weight| matches!(weight.trim_start_matches("q="), "0" | "0.0" | "0.00" | "0.000"))
+        })
+    })
+}
+
+fn compress(plain: &[u8]) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(plain.len() / 4), flate2::Compression::new(4));
+    // Writing to memory does not fail.
+    let _infallible = encoder.write_all(plain);
+    encoder.finish().map(Bytes::from).unwrap_or_default()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum RangeRequest {
+    Whole,
+    Part(Range<usize>),
+    Unsatisfiable,
+}
+
+/// RFC 9110 14.2. Anything but one range of bytes is answered with the whole.
+fn parse_range(value: &HeaderValue, length: usize) -> RangeRequest {
+    let spec = value.to_str().ok().and_then(|value| value.strip_prefix("bytes="));
+    let Some((first, last)) = spec.and_then(|spec| spec.trim().split_once('-')) else {
+        return RangeRequest::Whole;
+    };
+    let number = |text: &str| -> Option<usize> {
+        (!text.is_empty() && text.len() < 19 && text.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| text.parse().ok())
+            .flatten()
+    };
+    let range = match (first.is_empty(), last.is_empty()) {
+        (true, true) => return RangeRequest::Whole,
+        (true, false) => match number(last) {
+            Some(suffix) => length.saturating_sub(suffix)..if suffix == 0 { 0 } else { length },
+            None => return RangeRequest::Whole,
+        },
+        (false, true) => match number(first) {
+            Some(start) => start..length,
+            None => return RangeRequest::Whole,
+        },
+        (false, false) => match (number(first), number(last)) {
+            (Some(start), Some(end)) if start <= end => start..length.min(end.saturating_add(1)),
+            _ => return RangeRequest::Whole,
+        },
+    };
+    if range.start < range.end {
+        RangeRequest::Part(range)
+    } else {
+        RangeRequest::Unsatisfiable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_follow_rfc_9110() {
+        let parse = |text: &'static str| parse_range(&HeaderValue::from_static(text), 10);
+        assert_eq!(parse("bytes=0-3"), RangeRequest::Part(0..4));
+        assert_eq!(parse("bytes=4-"), RangeRequest::Part(4..10));
+        assert_eq!(parse("bytes=-3"), RangeRequest::Part(7..10));
+        assert_eq!(parse("bytes=-30"), RangeRequest::Part(0..10));
+        assert_eq!(parse("bytes=8-100"), RangeRequest::Part(8..10));
+        assert_eq!(parse("bytes=10-"), RangeRequest::Unsatisfiable);
+        assert_eq!(parse("bytes=-0"), RangeRequest::Unsatisfiable);
+        for whole in [
+            "bytes=3-1",
+            "bytes=a-b",
+            "items=0-1",
+            "bytes=0-1,3-4",
+            "bytes=",
+            "bytes=-",
+            "bytes=99999999999999999999-",
+        ] {
+            assert_eq!(parse(whole), RangeRequest::Whole, "{whole}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_used_when_offered_and_not_refused() {
+        let accepts = |text: &'static str| accepts_gzip(&HeaderValue::from_static(text));
+        assert!(accepts("gzip, deflate, br"));
+        assert!(accepts("br;q=1.0, GZIP;q=0.8"));
+        assert!(!accepts("identity"));
+        assert!(!accepts("gzip;q=0"));
+    }
+}

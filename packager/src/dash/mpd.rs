@@ -1,0 +1,339 @@
+//! The dynamic MPD (conformance 76-82): a Period per epoch, SegmentTimeline with `$Number$`, low-latency availability.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use nova_core::clock::Timestamp;
+use nova_core::media::{Codec, Media, rescale};
+
+use crate::rendition::{Rendition, View};
+use crate::stream::{Period, Timing};
+
+/// What an MPD is printed from.
+#[derive(Debug)]
+pub struct Mpd<'a> {
+    /// Folder of the objects.
+    pub id: &'a str,
+    /// Fixed values.
+    pub timing: Timing,
+    /// Seconds a viewer may go back.
+    pub window_s: u32,
+    /// All renditions, with the index that [`Period`] uses.
+    pub renditions: &'a [Arc<Rendition>],
+    /// Their views at one instant.
+    pub views: &'a [Arc<View>],
+    /// Oldest first.
+    pub periods: &'a [Period],
+    /// Wall-clock time of media time zero: `availabilityStartTime`, the same for the life of the broadcast.
+    pub zero: Timestamp,
+    /// When the newest object came to be.
+    pub published: Timestamp,
+}
+
+impl Mpd<'_> {
+    /// Renders it.
+    pub fn render(&self) -> String {
+        let ended = self.views.iter().all(|view| view.ended);
+        let part_us = self.timing.part_target_us;
+        let mut out = String::with_capacity(4096);
+        out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+        out.push_str("<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\"");
+        if ended {
+            // What was live is now on demand: nothing more will come, and all of it can be had.
+            let _infallible = write!(
+                out,
+                " type=\"static\" mediaPresentationDuration=\"{}\"",
+                duration(self.end_us() - self.start_us())
+            );
+        } else {
+            let _infallible = write!(
+                out,
+                " type=\"dynamic\" availabilityStartTime=\"{}\" publishTime=\"{}\" minimumUpdatePeriod=\"{}\" timeShiftBufferDepth=\"PT{}S\"",
+                self.zero.to_rfc3339_millis(),
+                self.published.to_rfc3339_millis(),
+                duration(i64::from(self.timing.segment_ms) * 500),
+                self.window_s,
+            );
+            let _infallible = write!(
+                out,
+                " suggestedPresentationDelay=\"{}\" maxSegmentDuration=\"PT{}S\"",
+                duration(3 * part_us + 1_000_000),
+                self.timing.target_duration_s
+            );
+        }
+        let _infallible = writeln!(out, " minBufferTime=\"{}\">", duration(2 * part_us));
+        if !ended {
+            let target_ms = (3 * part_us + 500_000) / 1000;
+            out.push_str("  <ServiceDescription id=\"0\">\n");
+            let _infallible = writeln!(
+                out,
+                "    <Latency target=\"{target_ms}\" min=\"{}\" max=\"{}\"/>",
+                target_ms / 2,
+                target_ms * 4
+            );
+            out.push_str("    <PlaybackRate min=\"0.95\" max=\"1.05\"/>\n  </ServiceDescription>\n");
+        }
+        for (number, period) in self.periods.iter().enumerate() {
+            self.period(&mut out, period, self.periods.get(number + 1), number == 0 && ended);
+        }
+        if !ended {
+            // Relative to the manifest at /live/{stream}/manifest.mpd.
+            out.push_str("  <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"../../time\"/>\n");
+        }
+        out.push_str("</MPD>\n");
+        out
+    }
+
+    /// Start of the oldest segment that is listed, for a static MPD.
+    fn start_us(&self) -> i64 {
+        let first = |view: &Arc<View>| {
+            view.playlist()
+                .first()
+                .map(|segment| rescale(segment.start, view.track.timescale, 1_000_000))
+        };
+        self.views.iter().filter_map(first).min().unwrap_or(0)
+    }
+
+    fn end_us(&self) -> i64 {
+        let last = |view: &Arc<View>| {
+            view.playlist().last().map(|segment| {
+                rescale(
+                    segment.start + i64::from(segment.duration),
+                    view.track.timescale,
+                    1_000_000,
+                )
+            })
+        };
+        self.views.iter().filter_map(last).max().unwrap_or(0)
+    }
+
+    fn period(&self, out: &mut String, period: &Period, next: Option<&Period>, rebase: bool) {
+        let until = next.map_or(u64::MAX, |next| next.first_msn);
+        let lists: Vec<_> = self
+            .renditions
+            .iter()
+            .zip(self.views)
+            .enumerate()
+            .filter(|(index, _)| period.active.get(*index).copied().unwrap_or(false))
+            .map(|(index, (rendition, view))| {
+                (
+                    index,
+                    rendition,
+                    view,
+                    entries(view, period.first_msn, until, self.timing),
+                )
+            })
+            .filter(|(.., entries)| !entries.is_empty())
+            .collect();
+        if lists.is_empty() {
+            return;
+        }
+        let origin = self.start_us();
+        let start_us = if rebase {
+            0
+        } else {
+            period.start_us
+                - if self.views.iter().all(|view| view.ended) {
+                    origin
+                } else {
+                    0
+                }
+        };
+        let offset_us = if rebase { origin } else { period.start_us };
+        let _infallible = writeln!(
+            out,
+            "  <Period id=\"{}\" start=\"{}\">",
+            period.first_msn,
+            duration(start_us.max(0))
+        );
+        for video in [true, false] {
+            let mut set: Option<&str> = None;
+            let members = lists.iter().filter(|(_, _, view, _)| view.track.is_video() == video);
+            for (index, rendition, view, entries) in members {
+                // A switching set holds one codec; another codec is another AdaptationSet (conformance 73).
+                let family = view.track.codec_string.split('.').next().unwrap_or_default();
+                if set != Some(family) || !video {
+                    if set.is_some() {
+                        out.push_str("    </AdaptationSet>\n");
+                    }
+                    set = Some(family);
+                    let _infallible = writeln!(
+                        out,
+                        "    <AdaptationSet id=\"{index}\" contentType=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">",
+                        if video { "video" } else { "audio" }
+                    );
+                    if !self.views.iter().all(|view| view.ended) {
+                        // The prft boxes of the chunks carry these times; this is where they begin (23009-1 5.12).
+                        let _infallible = writeln!(
+                            out,
+                            "      <ProducerReferenceTime id=\"{index}\" inband=\"true\" type=\"encoder\" wallClockTime=\"{}\" presentationTime=\"{}\">",
+                            period.zero.plus_micros(period.start_us).to_rfc3339_millis(),
+                            rescale(period.start_us, 1_000_000, view.track.timescale),
+                        );
+                        out.push_str("        <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"../../time\"/>\n      </ProducerReferenceTime>\n");
+                    }
+                    out.push_str("      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>\n");
+                }
+                self.representation(
+                    out,
+                    rendition,
+                    view,
+                    entries,
+                    period.inits.get(*index).copied().unwrap_or(0),
+                    offset_us,
+                );
+            }
+            if set.is_some() {
+                out.push_str("    </AdaptationSet>\n");
+            }
+        }
+        out.push_str("  </Period>\n");
+    }
+
+    fn representation(
+        &self,
+        out: &mut String,
+        rendition: &Rendition,
+        view: &View,
+        entries: &[Entry],
+        init: usize,
+        offset_us: i64,
+    ) {
+        let track = &view.track;
+        let _infallible = write!(
+            out,
+            "      <Representation id=\"{}\" mimeType=\"{}/mp4\" codecs=\"{}\" bandwidth=\"{}\"",
+            rendition.name,
+            if track.is_video() { "video" } else { "audio" },
+            track.codec_string,
+            rendition.bit_rate().peak.max(1)
+        );
+        match track.media {
+            Media::Video { width, height, sar, .. } => {
+                let _infallible = write!(
+                    out,
+                    " width=\"{width}\" height=\"{height}\" sar=\"{}:{}\"",
+                    sar.0.max(1),
+                    sar.1.max(1)
+                );
+                if let Some((numerator, denominator)) = rendition.frame_rate() {
+                    let _infallible = match denominator {
+                        1 => write!(out, " frameRate=\"{numerator}\""),
+                        _ => write!(out, " frameRate=\"{numerator}/{denominator}\""),
+                    };
+                }
+                out.push_str(">\n");
+            }
+            Media::Audio {
+                sample_rate, channels, ..
+            } => {
+                let _infallible = writeln!(out, " audioSamplingRate=\"{sample_rate}\">");
+                let (scheme, value) = match track.codec {
+                    // ISO/IEC 23091-3 (CICP) channel configurations are what players read; for the usual layouts the number is the count.
+                    _ if channels == 8 => ("urn:mpeg:mpegB:cicp:ChannelConfiguration", 12),
+                    Codec::Ac3 | Codec::Eac3 | Codec::Aac | Codec::Opus | Codec::Flac | Codec::Mp3 if channels <= 6 => {
+                        ("urn:mpeg:mpegB:cicp:ChannelConfiguration", channels)
+                    }
+                    _ => ("urn:mpeg:dash:23003:3:audio_channel_configuration:2011", channels),
+                };
+                let _infallible = writeln!(
+                    out,
+                    "        <AudioChannelConfiguration schemeIdUri=\"{scheme}\" value=\"{value}\"/>"
+                );
+            }
+        }
+        let offset = rescale(offset_us, 1_000_000, track.timescale);
+        let _infallible = write!(
+            out,
+            "        <SegmentTemplate timescale=\"{}\" presentationTimeOffset=\"{offset}\" initialization=\"{}/{}/init-{init}.mp4\" media=\"{}/{}/$Number$.m4s\" startNumber=\"{}\"",
+            track.timescale,
+            self.id,
+            rendition.name,
+            self.id,
+            rendition.name,
+            entries.first().map_or(0, |entry| entry.msn),
+        );
+        if !view.ended {
+            let ahead_us = (i64::from(self.timing.segment_ms) * 1000 - self.timing.part_target_us).max(0);
+            let _infallible = write!(
+                out,
+                " availabilityTimeOffset=\"{}.{:03}\" availabilityTimeComplete=\"false\"",
+                ahead_us / 1_000_000,
+                ahead_us / 1000 % 1000
+            );
+        }
+        out.push_str(">\n          <SegmentTimeline>\n");
+        let mut expected = None;
+        let mut index = 0;
+        while let Some(entry) = entries.get(index) {
+            let run = entries[index..]
+                .windows(2)
+                .take_while(|pair| {
+                    pair[1].duration == entry.duration && pair[1].start == pair[0].start + pair[0].duration
+                })
+                .count();
+            out.push_str("            <S");
+            if expected != Some(entry.start) {
+                let _infallible = write!(out, " t=\"{}\"", entry.start);
+            }
+            let _infallible = write!(out, " d=\"{}\"", entry.duration);
+            if run > 0 {
+                let _infallible = write!(out, " r=\"{run}\"");
+            }
+            out.push_str("/>\n");
+            expected = Some(entry.start + entry.duration * (run as i64 + 1));
+            index += run + 1;
+        }
+        out.push_str("          </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n");
+    }
+}
+
+/// One `S` element before run-length coding.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    msn: u64,
+    start: i64,
+    duration: i64,
+}
+
+/// The segments of a view numbered `from..until`, the growing one with the duration it aims at.
+fn entries(view: &View, from: u64, until: u64, timing: Timing) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = view
+        .playlist()
+        .iter()
+        .filter(|segment| (from..until).contains(&segment.msn) && !segment.gap)
+        .map(|segment| Entry {
+            msn: segment.msn,
+            start: segment.start,
+            duration: i64::from(segment.duration),
+        })
+        .collect();
+    // $Number$ counts the S elements, so only the newest run without a gap can be told.
+    if let Some(hole) = entries.windows(2).rposition(|pair| pair[1].msn != pair[0].msn + 1) {
+        entries.drain(..=hole);
+    }
+    let open = &view.open;
+    if !view.ended
+        && !open.parts.is_empty()
+        && (from..until).contains(&open.msn)
+        && entries.last().is_none_or(|last| last.msn + 1 == open.msn)
+    {
+        let so_far: i64 = open.parts.iter().map(|part| i64::from(part.duration)).sum();
+        let aim = entries.last().map_or_else(
+            || rescale(i64::from(timing.segment_ms), 1000, view.track.timescale),
+            |last| last.duration,
+        );
+        entries.push(Entry {
+            msn: open.msn,
+            start: open.start,
+            duration: aim.max(so_far),
+        });
+    }
+    entries
+}
+
+/// ISO 8601 duration of microseconds, to the millisecond.
+fn duration(us: i64) -> String {
+    let millis = (us + 500) / 1000;
+    format!("PT{}.{:03}S", millis / 1000, millis % 1000)
+}

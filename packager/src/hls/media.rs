@@ -1,0 +1,176 @@
+//! The live media playlist with its low-latency parts (conformance 50-65). Whole, or as a delta update.
+
+use std::fmt::Write;
+
+use nova_core::clock::Timestamp;
+use nova_core::media::rescale;
+
+use super::write_seconds;
+use crate::rendition::{Edge, View};
+use crate::stream::Timing;
+
+/// What a media playlist is printed from.
+#[derive(Debug)]
+pub struct MediaPlaylist<'a> {
+    /// The rendition's name, the folder its objects are in.
+    pub name: &'a str,
+    /// The instant.
+    pub view: &'a View,
+    /// Fixed values.
+    pub timing: Timing,
+    /// The other renditions and how far they have come.
+    pub reports: &'a [(&'a str, Edge)],
+}
+
+impl MediaPlaylist<'_> {
+    /// Renders it; `skip` asks for a delta update, which is given when there is something to skip (conformance 62).
+    pub fn render(&self, skip: bool) -> String {
+        let view = self.view;
+        let listed = view.playlist();
+        let timescale = view.track.timescale;
+        let target_us = i64::from(self.timing.target_duration_s) * 1_000_000;
+        let part_target_ms = self.timing.part_target_us / 1000;
+        let skip_until_us = 6 * target_us;
+
+        // Distance of each segment's end from the newest edge, from the back.
+        let open_ticks: i64 = view.open.parts.iter().map(|part| i64::from(part.duration)).sum();
+        let mut behind_us = rescale(open_ticks, timescale, 1_000_000);
+        let (mut first_with_parts, mut skipped) = (0, 0);
+        for (index, segment) in listed.iter().enumerate().rev() {
+            if behind_us > 3 * target_us && first_with_parts == 0 {
+                first_with_parts = index + 1;
+            }
+            if behind_us > skip_until_us && skipped == 0 {
+                skipped = index + 1;
+            }
+            behind_us += rescale(i64::from(segment.duration), timescale, 1_000_000);
+        }
+        let skipped = if skip && !view.ended { skipped } else { 0 };
+
+        let mut out = String::with_capacity(512 + 160 * (listed.len() - skipped) + 96 * 32);
+        let _infallible = writeln!(
+            out,
+            "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:{}",
+            self.timing.target_duration_s
+        );
+        let _infallible = writeln!(
+            out,
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={}.{:03},HOLD-BACK={}.0,CAN-SKIP-UNTIL={}.0",
+            part_target_ms * 3 / 1000,
+            part_target_ms * 3 % 1000,
+            3 * self.timing.target_duration_s,
+            6 * self.timing.target_duration_s,
+        );
+        let _infallible = writeln!(
+            out,
+            "#EXT-X-PART-INF:PART-TARGET={}.{:03}",
+            part_target_ms / 1000,
+            part_target_ms % 1000
+        );
+        let first = listed.first().map_or(view.open.msn, |segment| segment.msn);
+        let _infallible = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{first}");
+        if view.discontinuity_sequence > 0 {
+            let _infallible = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", view.discontinuity_sequence);
+        }
+        // The tag is a promise about every segment of the list (conformance 56).
+        let independent = listed.iter().all(|segment| segment.independent || segment.gap)
+            && view.open.parts.first().is_none_or(|part| part.independent);
+        if independent {
+            out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+        }
+
+        if skipped > 0 {
+            let _infallible = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
+        }
+        let mut init = skipped.checked_sub(1).map(|last| listed[last].init);
+        for (index, segment) in listed.iter().enumerate().skip(skipped) {
+            self.before_segment(&mut out, segment.discontinuity, segment.init, &mut init, segment.wall);
+            if index >= first_with_parts && !view.ended {
+                for (number, part) in segment.parts.iter().enumerate() {
+                    self.part(&mut out, segment.msn, number, part.duration, part.independent);
+                }
+            }
+            if segment.gap {
+                out.push_str("#EXT-X-GAP\n");
+            }
+            out.push_str("#EXTINF:");
+            write_seconds(&mut out, i64::from(segment.duration), timescale);
+            let _infallible = writeln!(out, ",\n{}/{}.m4s", self.name, segment.msn);
+        }
+        if view.ended {
+            out.push_str("#EXT-X-ENDLIST\n");
+            return out;
+        }
+        if !view.open.parts.is_empty() {
+            self.before_segment(
+                &mut out,
+                view.open.discontinuity,
+                view.open.init,
+                &mut init,
+                view.open.wall,
+            );
+            for (number, part) in view.open.parts.iter().enumerate() {
+                self.part(&mut out, view.open.msn, number, part.duration, part.independent);
+            }
+        } else if view.open.init != init.unwrap_or(view.open.init) && !view.offline {
+            // Conformance 63: the header of what comes next differs.
+            let _infallible = writeln!(
+                out,
+                "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"{}/init-{}.mp4\"",
+                self.name, view.open.init
+            );
+        }
+        if !view.offline {
+            let _infallible = writeln!(
+                out,
+                "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}/{}.{}.m4s\"",
+                self.name,
+                view.open.msn,
+                view.open.parts.len()
+            );
+        }
+        for (name, edge) in self.reports {
+            // Without a part in the open segment, the last one is the newest finished segment's.
+            if edge.parts > 0 {
+                let _infallible = writeln!(
+                    out,
+                    "#EXT-X-RENDITION-REPORT:URI=\"{name}.m3u8\",LAST-MSN={},LAST-PART={}",
+                    edge.msn,
+                    edge.parts - 1
+                );
+            } else if edge.msn > 0 {
+                let _infallible = writeln!(
+                    out,
+                    "#EXT-X-RENDITION-REPORT:URI=\"{name}.m3u8\",LAST-MSN={}",
+                    edge.msn - 1
+                );
+            }
+        }
+        out
+    }
+
+    fn before_segment(
+        &self,
+        out: &mut String,
+        discontinuity: bool,
+        init: usize,
+        current: &mut Option<usize>,
+        wall: Timestamp,
+    ) {
+        if discontinuity {
+            out.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        if *current != Some(init) {
+            *current = Some(init);
+            let _infallible = writeln!(out, "#EXT-X-MAP:URI=\"{}/init-{init}.mp4\"", self.name);
+        }
+        let _infallible = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", wall.to_rfc3339_millis());
+    }
+
+    fn part(&self, out: &mut String, msn: u64, number: usize, duration: u32, independent: bool) {
+        out.push_str("#EXT-X-PART:DURATION=");
+        write_seconds(out, i64::from(duration), self.view.track.timescale);
+        let _infallible = write!(out, ",URI=\"{}/{msn}.{number}.m4s\"", self.name);
+        out.push_str(if independent { ",INDEPENDENT=YES\n" } else { "\n" });
+    }
+}

@@ -1,0 +1,110 @@
+//! The multivariant playlist (conformance 56, 57): each video rendition with each group of sound, measured bit rates.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use nova_core::media::Media;
+
+use crate::rendition::{BitRate, Rendition};
+
+/// Renders the list for `renditions`, whose media playlists are in the folder `id`.
+pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
+    let views: Vec<_> = renditions
+        .iter()
+        .map(|rendition| (rendition, rendition.view()))
+        .collect();
+    let (videos, sounds): (Vec<_>, Vec<_>) = views.iter().partition(|(_, view)| view.track.is_video());
+
+    // Sound of one codec is one group, so that each variant names exactly the codecs it needs.
+    let mut codecs: Vec<&str> = Vec::new();
+    for (_, view) in &sounds {
+        if !codecs.contains(&view.track.codec_string.as_str()) {
+            codecs.push(&view.track.codec_string);
+        }
+    }
+    let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:9\n");
+    if !videos.is_empty() {
+        for (group, codec) in codecs.iter().enumerate() {
+            let members = sounds.iter().filter(|(_, view)| view.track.codec_string == *codec);
+            for (number, (rendition, view)) in members.enumerate() {
+                let channels = match view.track.media {
+                    Media::Audio { channels, .. } => channels,
+                    Media::Video { .. } => 0,
+                };
+                let _infallible = writeln!(
+                    out,
+                    "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio{group}\",NAME=\"Audio {}\",DEFAULT={},AUTOSELECT=YES,CHANNELS=\"{channels}\",URI=\"{id}/{}.m3u8\"",
+                    number + 1,
+                    if number == 0 { "YES" } else { "NO" },
+                    rendition.name,
+                );
+            }
+        }
+    }
+    let highest = |codec: &str| {
+        let rates = sounds
+            .iter()
+            .filter(|(_, view)| view.track.codec_string == codec)
+            .map(|(rendition, _)| rendition.bit_rate());
+        rates.fold(BitRate::default(), |high, rate| BitRate {
+            peak: high.peak.max(rate.peak),
+            average: high.average.max(rate.average),
+        })
+    };
+    for (rendition, view) in &videos {
+        if codecs.is_empty() {
+            variant(
+                &mut out,
+                rendition.bit_rate(),
+                &view.track.codec_string,
+                Some((rendition, &view.track.media)),
+                None,
+            );
+            let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
+        }
+        for (group, codec) in codecs.iter().enumerate() {
+            let (own, sound) = (rendition.bit_rate(), highest(codec));
+            let rate = BitRate {
+                peak: own.peak + sound.peak,
+                average: own.average + sound.average,
+            };
+            let both = format!("{},{codec}", view.track.codec_string);
+            variant(&mut out, rate, &both, Some((rendition, &view.track.media)), Some(group));
+            let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
+        }
+    }
+    if videos.is_empty() {
+        for (rendition, view) in &sounds {
+            variant(&mut out, rendition.bit_rate(), &view.track.codec_string, None, None);
+            let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
+        }
+    }
+    out
+}
+
+fn variant(
+    out: &mut String,
+    rate: BitRate,
+    codecs: &str,
+    video: Option<(&Arc<Rendition>, &Media)>,
+    group: Option<usize>,
+) {
+    let _infallible = write!(
+        out,
+        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{codecs}\"",
+        rate.peak.max(1),
+        rate.average.max(1)
+    );
+    if let Some((rendition, Media::Video { width, height, .. })) = video {
+        let _infallible = write!(out, ",RESOLUTION={width}x{height}");
+        if let Some((numerator, denominator)) = rendition.frame_rate() {
+            let millis = (u64::from(numerator) * 1000 + u64::from(denominator) / 2) / u64::from(denominator);
+            let _infallible = write!(out, ",FRAME-RATE={}.{:03}", millis / 1000, millis % 1000);
+        }
+        out.push_str(",CLOSED-CAPTIONS=NONE");
+    }
+    if let Some(group) = group {
+        let _infallible = write!(out, ",AUDIO=\"audio{group}\"");
+    }
+    out.push('\n');
+}

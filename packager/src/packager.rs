@@ -1,0 +1,909 @@
+//! The packager of one broadcast: items of the hub in, parts and segments out, into the [`Stream`] that viewers read. Sans-IO: wall-clock
+//! times come with the items, and what is to be stored or deleted is told through [`Packager::poll`].
+//!
+//! The first track (video where there is video) leads: its keyframes begin segments, and every other track is cut at the same media time
+//! with the same number. Frames of the others are held until the leader has passed them, so that a boundary is known before they are placed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nova_core::clock::Timestamp;
+use nova_core::live::{Epoch, Item};
+use nova_core::media::{Codec, Frame, Media, Track, TrackId, rescale};
+
+use crate::fmp4::fragment::Chunk;
+use crate::fmp4::init;
+use crate::rendition::{BitRate, OpenSegment, Part, Rendition, Segment, View};
+use crate::segmenter::{Cut, Segmenter};
+use crate::stream::{Period, Stream, Timing};
+
+/// How far another track may run ahead of the leader before it is placed without it.
+const LEAD_US: i64 = 1_500_000;
+/// How much longer than a segment the beginning may be watched for a second keyframe.
+const GOP_WAIT_US: i64 = 600_000;
+/// Frames that may wait for the leader: [`LEAD_US`] of any sound.
+const PENDING_FRAMES: usize = 2048;
+
+/// What the packager needs to know. See `LiveConfig` for the meaning.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Target of a segment's duration.
+    pub segment_ms: u32,
+    /// Target of a part's duration.
+    pub part_ms: u32,
+    /// Seconds in the playlists.
+    pub window_s: u32,
+    /// Seconds kept in memory.
+    pub memory_s: u32,
+}
+
+/// Work for whoever owns the object store.
+#[derive(Debug)]
+pub enum Output {
+    /// Put the segment's pieces under its key, then call [`Segment::mark_stored`].
+    Store(Arc<Segment>),
+    /// Delete the object with this key: no playlist has named it for longer than the longest playlist.
+    Delete(String),
+}
+
+/// See the module.
+pub struct Packager {
+    stream: Arc<Stream>,
+    config: Config,
+    tracks: Vec<TrackWriter>,
+    /// Index of the track that leads.
+    leader: usize,
+    state: State,
+    /// Where the media clock stands on the wall clock: (media time, wall time).
+    anchor: (i64, Timestamp),
+    /// The running epoch's start.
+    epoch_start_us: i64,
+    /// The next segment is the first of an epoch.
+    fresh: bool,
+    discontinuity: bool,
+    /// Number of the newest segment begun, and where each began that some track has not reached: `(msn, start)`.
+    msn: Option<u64>,
+    begun: VecDeque<(u64, i64)>,
+    offline: bool,
+    ended: bool,
+    out: VecDeque<Output>,
+    retired_msn: u64,
+    warned_forced_cut: bool,
+}
+
+enum State {
+    /// Watching the first frames, to learn how long frames and GOPs are.
+    Opening {
+        frames: Vec<Frame>,
+    },
+    Running {
+        segmenter: Segmenter,
+        part_target_us: i64,
+    },
+}
+
+struct TrackWriter {
+    track: Arc<Track>,
+    rendition: Arc<Rendition>,
+    active: bool,
+    /// Frames the leader has not passed.
+    pending: VecDeque<Frame>,
+    /// The newest frame, whose duration the next one tells.
+    last: Option<Frame>,
+    part: Vec<Frame>,
+    durations: Vec<u32>,
+    part_ticks: i64,
+    usual_duration: u32,
+    composition_shift: Option<i32>,
+    sequence: u32,
+    open: OpenSegment,
+    /// The open segment has begun: a frame was placed into it.
+    begun: bool,
+    open_frames: u32,
+    segments: Arc<Vec<Arc<Segment>>>,
+    listed: usize,
+    discontinuity_sequence: u64,
+    inits: Arc<Vec<Bytes>>,
+    rate: BitRate,
+    total_bits: u128,
+    total_ticks: u128,
+    dirty: bool,
+}
+
+impl TrackWriter {
+    fn us(&self, ticks: i64) -> i64 {
+        rescale(ticks, self.track.timescale, 1_000_000)
+    }
+
+    fn ticks(&self, us: i64) -> i64 {
+        rescale(us, 1_000_000, self.track.timescale)
+    }
+
+    /// Where a frame stands on the common clock: the decode time at which its track file says it starts.
+    fn at_us(&self, frame: &Frame) -> i64 {
+        self.us(frame.dts + i64::from(self.composition_shift.unwrap_or(0)))
+    }
+
+    fn length(&self, frame: &Frame) -> u32 {
+        frame.duration.unwrap_or(self.usual_duration).max(1)
+    }
+
+    /// Gives the newest frame its duration and puts it into the part.
+    fn settle(&mut self, next_dts: Option<i64>) {
+        let Some(frame) = self.last.take() else { return };
+        let duration = match next_dts {
+            Some(next) => u32::try_from(next - frame.dts).unwrap_or(1).max(1),
+            None => self.length(&frame),
+        };
+        // A hole is not how long frames usually are.
+        if u64::from(duration) < u64::from(self.track.timescale) * 2 {
+            self.usual_duration = duration;
+        }
+        self.part_ticks += i64::from(duration);
+        self.part.push(frame);
+        self.durations.push(duration);
+    }
+
+    fn close_part(&mut self) {
+        let Some(first) = self.part.first() else { return };
+        let shift = self.composition_shift.unwrap_or(0);
+        let chunk = Chunk {
+            sequence: self.sequence,
+            decode_time: (first.dts + i64::from(shift)).max(0).cast_unsigned(),
+            frames: &self.part,
+            durations: &self.durations,
+            composition_shift: shift,
+            wall: self
+                .open
+                .wall
+                .plus_micros(self.us(first.dts + i64::from(shift) - self.open.start)),
+            starts_segment: self.open.parts.is_empty(),
+            roll_group: self.track.codec == Codec::Opus,
+        };
+        let part = Part {
+            duration: u32::try_from(self.part_ticks).unwrap_or(u32::MAX),
+            independent: first.keyframe,
+            bytes: chunk.to_bytes(),
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        self.open_frames += u32::try_from(self.part.len()).unwrap_or(0);
+        self.open.parts.push(part);
+        self.part.clear();
+        self.durations.clear();
+        self.part_ticks = 0;
+        self.dirty = true;
+    }
+
+    fn view(&self, ended: bool, offline: bool) -> View {
+        View {
+            track: Arc::clone(&self.track),
+            segments: Arc::clone(&self.segments),
+            listed: self.listed,
+            discontinuity_sequence: self.discontinuity_sequence,
+            open: self.open.clone(),
+            inits: Arc::clone(&self.inits),
+            ended,
+            offline,
+            text: Default::default(),
+        }
+    }
+
+    fn measure(&mut self, segment: &Segment) {
+        if segment.gap || segment.duration == 0 {
+            return;
+        }
+        let (bits, ticks, timescale) = (
+            u128::from(segment.size) * 8,
+            u128::from(segment.duration),
+            u128::from(self.track.timescale),
+        );
+        self.total_bits += bits;
+        self.total_ticks += ticks;
+        let average = u64::try_from(self.total_bits * timescale / self.total_ticks).unwrap_or(u64::MAX);
+        // A sliver of a segment holds little but a keyframe: it says nothing about the peak of a span a player buffers.
+        let peak = if ticks * 2 >= timescale {
+            u64::try_from(bits * timescale / ticks).unwrap_or(u64::MAX)
+        } else {
+            0
+        };
+        self.rate = BitRate {
+            peak: self.rate.peak.max(peak).max(average),
+            average,
+        };
+        self.rendition.set_bit_rate(self.rate);
+        if self.track.is_video() && ticks * 2 >= timescale {
+            self.rendition
+                .set_frame_rate(usual_rate(self.open_frames, segment.duration, self.track.timescale));
+        }
+    }
+}
+
+/// Frames a second as a fraction: a standard rate when within a thousandth of it.
+fn usual_rate(frames: u32, ticks: u32, timescale: u32) -> Option<(u32, u32)> {
+    const STANDARD: [(u32, u32); 11] = [
+        (24_000, 1001),
+        (24, 1),
+        (25, 1),
+        (30_000, 1001),
+        (30, 1),
+        (48, 1),
+        (50, 1),
+        (60_000, 1001),
+        (60, 1),
+        (120, 1),
+        (15, 1),
+    ];
+    let (numerator, denominator) = (u64::from(frames) * u64::from(timescale), u64::from(ticks));
+    let best = STANDARD
+        .iter()
+        .map(|(n, d)| {
+            (
+                (numerator * u64::from(*d)).abs_diff(denominator * u64::from(*n)) * 1_000_000
+                    / (denominator * u64::from(*n)).max(1),
+                (*n, *d),
+            )
+        })
+        .min()?;
+    if best.0 <= 500 {
+        return Some(best.1);
+    }
+    let millis = numerator * 1000 / denominator.max(1);
+    u32::try_from(millis)
+        .ok()
+        .filter(|rate| *rate > 0)
+        .map(|rate| (rate, 1000))
+}
+
+impl Packager {
+    /// A packager that fills `stream`.
+    pub fn new(stream: Arc<Stream>, config: Config) -> Self {
+        Self {
+            stream,
+            config,
+            tracks: Vec::new(),
+            leader: 0,
+            state: State::Opening { frames: Vec::new() },
+            anchor: (0, Timestamp(0)),
+            epoch_start_us: 0,
+            fresh: true,
+            discontinuity: false,
+            msn: None,
+            begun: VecDeque::new(),
+            offline: false,
+            ended: false,
+            out: VecDeque::new(),
+            retired_msn: 0,
+            warned_forced_cut: false,
+        }
+    }
+
+    /// The stream this fills.
+    pub const fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Takes the next item of the hub. Nothing is visible before [`Packager::publish`].
+    pub fn push(&mut self, item: Item) {
+        match item {
+            Item::Epoch(epoch) => self.begin_epoch(&epoch),
+            Item::Anchor { media_us, wall } => self.anchor = (media_us, wall),
+            Item::Frame(frame) => self.frame(frame),
+            Item::Skipped(frames) => {
+                tracing::warn!(
+                    stream = self.stream.id(),
+                    frames,
+                    "packaging fell behind and skipped to a keyframe"
+                );
+                self.finish_epoch();
+                (self.fresh, self.discontinuity) = (true, true);
+            }
+            Item::Offline => {
+                self.finish_epoch();
+                self.offline = true;
+                self.all_dirty();
+            }
+            Item::End => {
+                self.finish_epoch();
+                self.ended = true;
+                self.all_dirty();
+            }
+        }
+    }
+
+    /// Makes what was pushed visible and wakes the requests that wait for it.
+    pub fn publish(&mut self) {
+        if matches!(self.state, State::Opening { .. }) && !self.ended {
+            return;
+        }
+        for track in self.tracks.iter_mut().filter(|track| track.dirty) {
+            track.rendition.publish(track.view(self.ended, self.offline));
+            track.dirty = false;
+        }
+    }
+
+    /// What is to be stored or deleted, until `None`.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// From which decode time on a frame of a track lets a part be closed; earlier ones only add up. For `Reader::receive`.
+    pub fn needs(&self, needs: &mut Vec<(TrackId, i64)>) {
+        needs.clear();
+        let State::Running { part_target_us, .. } = &self.state else {
+            return;
+        };
+        let Some(leader) = self.tracks.get(self.leader) else {
+            return;
+        };
+        for (index, track) in self.tracks.iter().enumerate().filter(|(_, track)| track.active) {
+            let newest = track
+                .pending
+                .back()
+                .or(track.last.as_ref())
+                .map_or(0, |frame| frame.dts);
+            let start = track.part.first().or(track.last.as_ref()).map(|frame| frame.dts);
+            let full = start.map(|start| start + track.ticks(*part_target_us) - i64::from(track.usual_duration));
+            match full {
+                Some(full) => needs.push((track.track.id, full.max(newest))),
+                None => needs.push((track.track.id, i64::MIN)),
+            }
+            if index != self.leader
+                && let (Some(full), Some(waiting)) = (
+                    full,
+                    track.pending.iter().find(|f| full.is_none_or(|full| f.dts >= full)),
+                )
+            {
+                // The frame that closes this part is here, and the leader has not passed it.
+                let shift = i64::from(leader.composition_shift.unwrap_or(0));
+                needs.push((leader.track.id, leader.ticks(track.us(waiting.dts.max(full))) - shift));
+            }
+        }
+    }
+
+    // ---- epochs --------------------------------------------------------------------------------------------------------
+
+    fn begin_epoch(&mut self, epoch: &Epoch) {
+        self.finish_epoch();
+        self.anchor = (epoch.start_us, epoch.wall);
+        self.epoch_start_us = epoch.start_us;
+        self.fresh = true;
+        self.discontinuity |= epoch.discontinuity && self.msn.is_some();
+        self.offline = false;
+        for track in &mut self.tracks {
+            track.active = false;
+        }
+        for track in &epoch.tracks {
+            match self.tracks.iter().position(|writer| writer.track.id == track.id) {
+                Some(index) => self.change_track(index, track),
+                None => self.add_track(track),
+            }
+        }
+        self.leader = epoch
+            .tracks
+            .first()
+            .and_then(|first| self.tracks.iter().position(|writer| writer.track.id == first.id))
+            .unwrap_or(0);
+        if let State::Running { segmenter, .. } = &mut self.state {
+            segmenter.reset();
+        }
+    }
+
+    fn change_track(&mut self, index: usize, track: &Arc<Track>) {
+        let writer = &mut self.tracks[index];
+        writer.active = true;
+        if *writer.track != **track {
+            let header = init::header(track);
+            if writer.inits.last() != Some(&header) {
+                Arc::make_mut(&mut writer.inits).push(header);
+            }
+            writer.usual_duration = usual_duration(track);
+            writer.track = Arc::clone(track);
+        }
+        writer.composition_shift = None;
+        writer.open.init = writer.inits.len() - 1;
+        writer.dirty = true;
+    }
+
+    fn add_track(&mut self, track: &Arc<Track>) {
+        let open = OpenSegment {
+            msn: self.msn.map_or(0, |msn| msn + 1),
+            start: 0,
+            parts: Vec::new(),
+            discontinuity: false,
+            init: 0,
+            wall: self.anchor.1,
+        };
+        let inits = Arc::new(vec![init::header(track)]);
+        let view = View {
+            track: Arc::clone(track),
+            segments: Arc::default(),
+            listed: 0,
+            discontinuity_sequence: self.tracks.first().map_or(0, |first| {
+                first.discontinuity_sequence
+                    + first.segments[first.listed..]
+                        .iter()
+                        .filter(|segment| segment.discontinuity)
+                        .count() as u64
+            }),
+            open: open.clone(),
+            inits: Arc::clone(&inits),
+            ended: false,
+            offline: false,
+            text: Default::default(),
+        };
+        let discontinuity_sequence = view.discontinuity_sequence;
+        let name = format!("{}{}", if track.is_video() { 'v' } else { 'a' }, track.id);
+        let rendition = Arc::new(Rendition::new(name, view));
+        self.tracks.push(TrackWriter {
+            track: Arc::clone(track),
+            rendition,
+            active: true,
+            pending: VecDeque::new(),
+            last: None,
+            part: Vec::new(),
+            durations: Vec::new(),
+            part_ticks: 0,
+            usual_duration: usual_duration(track),
+            composition_shift: None,
+            sequence: 1,
+            open,
+            begun: false,
+            open_frames: 0,
+            segments: Arc::default(),
+            listed: 0,
+            discontinuity_sequence,
+            inits,
+            rate: BitRate::default(),
+            total_bits: 0,
+            total_ticks: 0,
+            dirty: false,
+        });
+    }
+
+    /// Closes whatever is open in every track at the same number.
+    fn finish_epoch(&mut self) {
+        self.start_running();
+        for index in 0..self.tracks.len() {
+            while let Some(frame) = self.tracks[index].pending.pop_front() {
+                self.place(index, frame);
+            }
+        }
+        let Some(msn) = self.msn else { return };
+        if self.tracks.iter().all(|track| track.open.msn > msn) {
+            return;
+        }
+        let end_us = self.tracks.iter().filter_map(|track| {
+            let last = track.last.as_ref()?;
+            Some(track.at_us(last) + track.us(i64::from(track.length(last))))
+        });
+        let end_us = end_us.max().unwrap_or(self.begun.back().map_or(0, |(_, start)| *start));
+        for index in 0..self.tracks.len() {
+            while self.tracks[index].open.msn <= msn {
+                self.close_segment(index, None, end_us);
+            }
+        }
+        self.begun.clear();
+        self.fresh = true;
+        self.keep_house();
+    }
+
+    // ---- the beginning: learn how long frames and GOPs are ---------------------------------------------------------------
+
+    fn frame(&mut self, frame: Frame) {
+        match &mut self.state {
+            State::Running { .. } => self.route(frame),
+            State::Opening { frames } => {
+                frames.push(frame);
+                if self.opening_is_over() {
+                    self.start_running();
+                }
+            }
+        }
+    }
+
+    fn opening_is_over(&self) -> bool {
+        let State::Opening { frames } = &self.state else {
+            return false;
+        };
+        let Some(leader) = self.tracks.get(self.leader) else {
+            return false;
+        };
+        let own: Vec<&Frame> = frames.iter().filter(|frame| frame.track == leader.track.id).collect();
+        let (Some(first), Some(last)) = (own.first(), own.last()) else {
+            return frames.len() > 4 * PENDING_FRAMES;
+        };
+        let span = leader.us(last.dts - first.dts);
+        if leader.track.is_video() {
+            own.iter().skip(1).any(|frame| frame.keyframe)
+                || span > i64::from(self.config.segment_ms) * 1000 + GOP_WAIT_US
+        } else {
+            span > i64::from(self.config.part_ms) * 1000
+        }
+    }
+
+    fn start_running(&mut self) {
+        let State::Opening { frames } = &mut self.state else {
+            return;
+        };
+        if frames.is_empty() {
+            return;
+        }
+        let frames = std::mem::take(frames);
+        let Some(leader) = self.tracks.get(self.leader) else {
+            return;
+        };
+        let first_gop = if leader.track.is_video() {
+            let mut keys = frames
+                .iter()
+                .filter(|frame| frame.track == leader.track.id && frame.keyframe);
+            keys.next()
+                .zip(keys.next())
+                .map(|(first, second)| leader.us(second.dts - first.dts))
+        } else {
+            Some(0)
+        };
+        let mut part_target_us = 0;
+        for track in &mut self.tracks {
+            let times: Vec<i64> = frames
+                .iter()
+                .filter(|frame| frame.track == track.track.id)
+                .map(|frame| frame.dts)
+                .collect();
+            if let [first, .., last] = times[..] {
+                track.usual_duration = u32::try_from((last - first) / (times.len() as i64 - 1))
+                    .unwrap_or(0)
+                    .max(1);
+            }
+            let frame_us = track.us(i64::from(track.usual_duration)).max(1);
+            // Conformance 58: rounded up to whole frames, with a millisecond for clocks that count in milliseconds.
+            let whole = (i64::from(self.config.part_ms) * 1000 - 1_000 + frame_us - 1) / frame_us * frame_us;
+            part_target_us = part_target_us.max(whole + if track.track.is_video() { 1_000 } else { 0 });
+        }
+        // Whole milliseconds, so that the printed value is exact.
+        let part_target_us = (part_target_us + 999) / 1000 * 1000;
+        let segmenter = Segmenter::new(self.config.segment_ms, first_gop);
+        if first_gop.is_none() {
+            tracing::warn!(
+                stream = self.stream.id(),
+                target_duration_s = segmenter.target_duration_s(),
+                "keyframes are further apart than a segment; 2 s is the usual setting"
+            );
+        }
+        self.stream.set_timing(Timing {
+            target_duration_s: segmenter.target_duration_s(),
+            part_target_us,
+            segment_ms: self.config.segment_ms,
+        });
+        self.stream
+            .set_renditions(self.tracks.iter().map(|track| Arc::clone(&track.rendition)).collect());
+        self.state = State::Running {
+            segmenter,
+            part_target_us,
+        };
+        for frame in frames {
+            self.route(frame);
+        }
+    }
+
+    // ---- placing frames --------------------------------------------------------------------------------------------------
+
+    fn route(&mut self, frame: Frame) {
+        let Some(index) = self
+            .tracks
+            .iter()
+            .position(|track| track.track.id == frame.track && track.active)
+        else {
+            return;
+        };
+        if index == self.leader {
+            let track = &mut self.tracks[index];
+            if track.composition_shift.is_none() {
+                track.composition_shift = Some(if track.track.is_video() {
+                    frame.composition_offset
+                } else {
+                    0
+                });
+            }
+            let at_us = track.at_us(&frame);
+            self.place(index, frame);
+            for other in 0..self.tracks.len() {
+                self.release(other, at_us);
+            }
+        } else {
+            let track = &mut self.tracks[index];
+            track.pending.push_back(frame);
+            let newest_us = track.pending.back().map_or(0, |frame| track.at_us(frame));
+            if track.pending.len() > PENDING_FRAMES {
+                self.release(index, i64::MAX);
+            } else {
+                self.release(index, newest_us - LEAD_US);
+            }
+        }
+    }
+
+    /// Places the pending frames of a track up to a time.
+    fn release(&mut self, index: usize, until_us: i64) {
+        while let Some(frame) = self.tracks[index].pending.front() {
+            if self.tracks[index].at_us(frame) > until_us {
+                break;
+            }
+            if let Some(frame) = self.tracks[index].pending.pop_front() {
+                self.place(index, frame);
+            }
+        }
+    }
+
+    fn place(&mut self, index: usize, frame: Frame) {
+        if self.tracks[index].composition_shift.is_none() {
+            let video = self.tracks[index].track.is_video();
+            self.tracks[index].composition_shift = Some(if video { frame.composition_offset } else { 0 });
+        }
+        let track = &self.tracks[index];
+        let at_us = track.at_us(&frame);
+        let length_us = track.us(i64::from(track.length(&frame)));
+        let State::Running {
+            segmenter,
+            part_target_us,
+        } = &mut self.state
+        else {
+            return;
+        };
+        let part_target_us = *part_target_us;
+        if self.fresh {
+            // The first frame placed begins the epoch's first segment, whatever its track: usually the leader's keyframe.
+            segmenter.begin(at_us, frame.keyframe);
+            if index == self.leader {
+                segmenter.decide(at_us, length_us, frame.keyframe);
+            }
+            self.begin_segment(at_us.min(self.epoch_start_us.max(at_us - LEAD_US)));
+        } else {
+            let cut = if index == self.leader {
+                segmenter.decide(at_us, length_us, frame.keyframe)
+            } else if segmenter.overdue(at_us + length_us) {
+                Cut::Forced
+            } else {
+                Cut::No
+            };
+            if cut != Cut::No {
+                if cut == Cut::Forced && index == self.leader && !std::mem::replace(&mut self.warned_forced_cut, true) {
+                    tracing::warn!(
+                        stream = self.stream.id(),
+                        "no keyframe within the target duration: segments are cut without one"
+                    );
+                }
+                segmenter.begin(at_us, cut == Cut::Keyframe);
+                self.begin_segment(at_us);
+            }
+        }
+        // Catch up with the segments that have begun; one that this track has nothing for becomes a gap.
+        let reached_us = at_us + if index == self.leader { 0 } else { length_us / 2 };
+        let open = self.tracks[index].open.msn;
+        while let Some(&(_, start_us)) = self.begun.iter().find(|(msn, _)| *msn > self.tracks[index].open.msn)
+            && start_us <= reached_us
+        {
+            self.close_segment(index, Some(frame.dts), start_us);
+        }
+        let track = &self.tracks[index];
+        debug_assert!(track.open.msn >= open, "numbers only rise");
+        if !track.begun
+            && self
+                .begun
+                .iter()
+                .any(|(msn, start_us)| *msn == track.open.msn && *start_us <= reached_us)
+        {
+            self.open_segment(index, &frame);
+        }
+        let track = &mut self.tracks[index];
+        if !track.begun {
+            // Sound from before the first picture has no segment to be in.
+            return;
+        }
+        track.settle(Some(frame.dts));
+        if track.us(track.part_ticks + i64::from(track.usual_duration)) > part_target_us {
+            track.close_part();
+        }
+        track.last = Some(frame);
+    }
+
+    /// The leader (or, when it is silent, another track) has reached the next segment.
+    fn begin_segment(&mut self, start_us: i64) {
+        let msn = self.msn.map_or(0, |msn| msn + 1);
+        self.msn = Some(msn);
+        self.begun.push_back((msn, start_us));
+        if self.fresh {
+            let active: Vec<bool> = self.tracks.iter().map(|track| track.active).collect();
+            let inits = self.tracks.iter().map(|track| track.inits.len() - 1).collect();
+            self.stream.add_period(Period {
+                first_msn: msn,
+                start_us: self.epoch_start_us,
+                zero: self.anchor.1.plus_micros(-self.anchor.0),
+                active,
+                inits,
+            });
+            self.stream
+                .set_renditions(self.tracks.iter().map(|track| Arc::clone(&track.rendition)).collect());
+            for track in &mut self.tracks {
+                track.open.discontinuity = self.discontinuity;
+            }
+            (self.fresh, self.discontinuity) = (false, false);
+        }
+        self.keep_house();
+    }
+
+    fn open_segment(&mut self, index: usize, first: &Frame) {
+        let (media_us, wall) = self.anchor;
+        let track = &mut self.tracks[index];
+        track.open.start = first.dts + i64::from(track.composition_shift.unwrap_or(0));
+        track.open.wall = wall.plus_micros(track.us(track.open.start) - media_us);
+        track.open.init = track.inits.len() - 1;
+        track.begun = true;
+        track.open_frames = 0;
+    }
+
+    /// Ends the open segment of a track: before the frame at `next_dts`, or at the end of what there is.
+    fn close_segment(&mut self, index: usize, next_dts: Option<i64>, end_us: i64) {
+        let (media_us, wall) = self.anchor;
+        let begun_at = self
+            .begun
+            .iter()
+            .find(|(msn, _)| *msn == self.tracks[index].open.msn)
+            .map(|(_, start)| *start);
+        let track = &mut self.tracks[index];
+        if track.begun {
+            // A hole at a boundary stays a hole: only a step of the usual size sets the last frame's duration.
+            let usual = i64::from(track.usual_duration);
+            let next = next_dts.filter(|next| {
+                track
+                    .last
+                    .as_ref()
+                    .is_some_and(|last| next - last.dts <= 4 * usual.max(1))
+            });
+            track.settle(next);
+            track.close_part();
+        } else {
+            let start_us = begun_at.unwrap_or(end_us);
+            track.open.start = track.ticks(start_us);
+            track.open.wall = wall.plus_micros(start_us - media_us);
+        }
+        let duration: i64 = if track.open.parts.is_empty() {
+            (track.ticks(end_us) - track.open.start).max(1)
+        } else {
+            track.open.parts.iter().map(|part| i64::from(part.duration)).sum()
+        };
+        let key = format!(
+            "{}/{}/{}.m4s",
+            self.stream.prefix(),
+            track.rendition.name,
+            track.open.msn
+        );
+        let segment = Arc::new(Segment::finish(
+            &track.open,
+            u32::try_from(duration).unwrap_or(u32::MAX),
+            key,
+        ));
+        track.measure(&segment);
+        track.open = OpenSegment {
+            msn: track.open.msn + 1,
+            start: segment.start + duration,
+            parts: Vec::new(),
+            discontinuity: false,
+            init: track.inits.len() - 1,
+            wall: segment.wall.plus_micros(track.us(duration)),
+        };
+        track.begun = false;
+        track.dirty = true;
+        Arc::make_mut(&mut track.segments).push(Arc::clone(&segment));
+        if !segment.gap {
+            self.out.push_back(Output::Store(segment));
+        }
+        let lowest = self.tracks.iter().map(|track| track.open.msn).min().unwrap_or(0);
+        while self.begun.front().is_some_and(|(msn, _)| *msn < lowest) {
+            self.begun.pop_front();
+        }
+    }
+
+    fn all_dirty(&mut self) {
+        for track in &mut self.tracks {
+            track.dirty = true;
+        }
+    }
+
+    // ---- the window ------------------------------------------------------------------------------------------------------
+
+    /// Takes segments out of the playlists, out of memory, and finally out of the store (conformance 51, 52).
+    fn keep_house(&mut self) {
+        let State::Running { segmenter, .. } = &self.state else {
+            return;
+        };
+        let least_us = 3 * i64::from(segmenter.target_duration_s()) * 1_000_000;
+        let window_us = (i64::from(self.config.window_s) * 1_000_000).max(least_us);
+        let memory_us = (i64::from(self.config.memory_s) * 1_000_000).max(least_us);
+        let Some(leader) = self.tracks.get(self.leader) else {
+            return;
+        };
+        // The oldest that stays listed, and the oldest that stays in memory, by the leader's durations.
+        let (mut listed_msn, mut memory_msn, mut unstored_msn, mut sum_us) = (0, 0, 0, 0);
+        for segment in leader.segments.iter().rev() {
+            if sum_us >= window_us && listed_msn == 0 {
+                listed_msn = segment.msn + 1;
+            }
+            if sum_us >= memory_us && memory_msn == 0 {
+                memory_msn = segment.msn + 1;
+            }
+            if sum_us >= 2 * memory_us && unstored_msn == 0 {
+                unstored_msn = segment.msn + 1;
+            }
+            sum_us += leader.us(i64::from(segment.duration));
+        }
+        // What could not be stored leaves the playlist before it would fill the memory.
+        let lost = |segment: &&Arc<Segment>| !segment.gap && !segment.is_stored() && segment.msn < unstored_msn;
+        if let Some(newest_lost) = self
+            .tracks
+            .iter()
+            .filter_map(|track| track.segments.iter().rev().find(lost))
+            .map(|s| s.msn)
+            .max()
+        {
+            listed_msn = listed_msn.max(newest_lost + 1);
+        }
+        for track in &mut self.tracks {
+            while track
+                .segments
+                .get(track.listed)
+                .is_some_and(|segment| segment.msn < listed_msn)
+            {
+                if track.segments[track.listed].discontinuity {
+                    track.discontinuity_sequence += 1;
+                }
+                track.listed += 1;
+                track.dirty = true;
+            }
+            for (position, segment) in track.segments.iter().enumerate() {
+                let gone = position < track.listed && segment.msn < unstored_msn;
+                if segment.msn < memory_msn && segment.in_memory() && (segment.is_stored() || gone) {
+                    segment.evict();
+                }
+            }
+            // Conformance 51: still there for its duration plus the longest playlist that named it.
+            let unlisted_us: i64 = track.segments[..track.listed]
+                .iter()
+                .map(|segment| track.us(i64::from(segment.duration)))
+                .sum();
+            let mut excess_us = unlisted_us - window_us - least_us;
+            let mut drop_count = 0;
+            while excess_us > 0 && drop_count < track.listed {
+                excess_us -= track.us(i64::from(track.segments[drop_count].duration));
+                drop_count += 1;
+            }
+            if drop_count > 0 {
+                let removed: Vec<_> = Arc::make_mut(&mut track.segments).drain(..drop_count).collect();
+                track.listed -= drop_count;
+                self.out.extend(
+                    removed
+                        .into_iter()
+                        .filter(|segment| !segment.gap)
+                        .map(|segment| Output::Delete(segment.key.clone())),
+                );
+            }
+        }
+        if listed_msn > self.retired_msn {
+            self.retired_msn = listed_msn;
+            self.stream.retire_periods(listed_msn);
+        }
+    }
+}
+
+/// A first guess at how long a frame lasts, before any has been seen.
+fn usual_duration(track: &Track) -> u32 {
+    match track.media {
+        Media::Video {
+            frame_rate: Some((numerator, denominator)),
+            ..
+        } if numerator > 0 => u32::try_from(u64::from(track.timescale) * u64::from(denominator) / u64::from(numerator))
+            .unwrap_or(0)
+            .clamp(1, track.timescale),
+        Media::Video { .. } => track.timescale / 30,
+        Media::Audio { frame_samples, .. } => frame_samples.unwrap_or(track.timescale / 50).max(1),
+    }
+}
