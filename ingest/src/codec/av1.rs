@@ -1,0 +1,132 @@
+//! AV1: AV1CodecConfigurationRecord (AV1-ISOBMFF 2.3) and the sequence header (AV1 bitstream 5.5).
+
+use bytes::{Buf, Bytes};
+use nova_core::media::{Codec, Media};
+
+use super::bits::Bits;
+use super::{Description, Error, ratio};
+
+const SEQUENCE_HEADER: u8 = 1;
+
+/// A record. Without configOBUs it says no size; then `None`, and [`describe`] with the first keyframe.
+pub(crate) fn parse_config(record: &[u8]) -> Result<Option<Description>, Error> {
+    let head = record.get(..4).ok_or(Error::Truncated)?;
+    // marker 1, version 1.
+    if head[0] != 0x81 {
+        return Err(Error::Invalid("AV1 record version"));
+    }
+    match describe(record, &record[4..]) {
+        Ok(description) => Ok(Some(description)),
+        Err(Error::Truncated) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The track of `record` with the size of the sequence header among `obus`.
+pub(crate) fn describe(record: &[u8], obus: &[u8]) -> Result<Description, Error> {
+    let head = record.get(..4).ok_or(Error::Truncated)?;
+    let sequence = find(obus, SEQUENCE_HEADER).ok_or(Error::Truncated)?;
+    let (width, height, frame_rate) = sequence_header(sequence)?;
+    let (profile, level) = (head[1] >> 5, head[1] & 0x1f);
+    let tier = if head[2] & 0x80 == 0 { 'M' } else { 'H' };
+    let depth = match (head[2] & 0x40 != 0, head[2] & 0x20 != 0) {
+        (true, true) => 12,
+        (true, false) => 10,
+        _ => 8,
+    };
+    Ok(Description {
+        codec: Codec::Av1,
+        config: Bytes::copy_from_slice(record),
+        codec_string: format!("av01.{profile}.{level:02}{tier}.{depth:02}"),
+        media: Media::Video {
+            width,
+            height,
+            sar: (1, 1),
+            frame_rate,
+        },
+    })
+}
+
+/// Takes temporal delimiters off the front (AV1-ISOBMFF 2.4: samples should not have them).
+pub(crate) fn strip_delimiters(mut unit: Bytes) -> Bytes {
+    while unit.starts_with(&[0x12, 0x00]) {
+        unit.advance(2);
+    }
+    unit
+}
+
+/// The payload of the first OBU of a type, in the low-overhead format (5.3).
+fn find(mut obus: &[u8], wanted: u8) -> Option<&[u8]> {
+    while let Some((&header, rest)) = obus.split_first() {
+        let kind = (header >> 3) & 0x0f;
+        let mut at = usize::from(header >> 2 & 1);
+        let size = if header & 2 == 0 {
+            rest.len().checked_sub(at)?
+        } else {
+            let (size, bytes) = leb128(rest.get(at..)?)?;
+            at += bytes;
+            size
+        };
+        let payload = rest.get(at..)?.get(..size)?;
+        if kind == wanted {
+            return Some(payload);
+        }
+        obus = &rest[at + size..];
+    }
+    None
+}
+
+/// 4.10.5.
+fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0_u64;
+    for (index, byte) in bytes.iter().take(8).enumerate() {
+        value |= u64::from(byte & 0x7f) << (index * 7);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(value).ok()?, index + 1));
+        }
+    }
+    None
+}
+
+type Size = (u16, u16, Option<(u32, u32)>);
+
+/// 5.5.1 as far as the frame size.
+fn sequence_header(payload: &[u8]) -> Result<Size, Error> {
+    let mut bits = Bits::new(payload);
+    bits.skip(4)?;
+    let mut frame_rate = None;
+    if bits.flag()? {
+        bits.skip(5)?;
+    } else {
+        let mut delay_bits = None;
+        if bits.flag()? {
+            let (units, scale) = (bits.u(32)?, bits.u(32)?);
+            if bits.flag()? {
+                let ticks = bits.ue()?.saturating_add(1);
+                frame_rate = units.checked_mul(ticks).and_then(|units| ratio(scale, units));
+            }
+            if bits.flag()? {
+                delay_bits = Some(bits.u(5)? as usize + 1);
+                bits.skip(32 + 5 + 5)?;
+            }
+        }
+        let display_delay = bits.flag()?;
+        for _ in 0..=bits.u(5)? {
+            bits.skip(12)?;
+            if bits.u(5)? > 7 {
+                bits.skip(1)?;
+            }
+            if let Some(delay_bits) = delay_bits
+                && bits.flag()?
+            {
+                bits.skip(2 * delay_bits + 1)?;
+            }
+            if display_delay && bits.flag()? {
+                bits.skip(4)?;
+            }
+        }
+    }
+    let (width_bits, height_bits) = (bits.u(4)? + 1, bits.u(4)? + 1);
+    let size = |minus_1: u32| u16::try_from(minus_1 + 1).map_err(|_too_large| Error::Invalid("frame size"));
+    Ok((size(bits.u(width_bits)?)?, size(bits.u(height_bits)?)?, frame_rate))
+}

@@ -1,0 +1,227 @@
+//! H.264: AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3), sequence parameter set (ITU-T H.264 7.3.2.1), NAL unit types.
+
+use bytes::Bytes;
+use nova_core::media::{Codec, Media};
+
+use super::bits::{Bits, unescape};
+use super::nal::Class;
+use super::{ASPECT_RATIOS, Description, EXTENDED_SAR, Error, ratio};
+
+/// A record, and the length size its stream has. The record says 4, since payloads are normalised to that.
+pub(crate) fn parse_config(record: &[u8]) -> Result<(Description, usize), Error> {
+    let &[version, profile, compatibility, level, length, count, ..] = record else {
+        return Err(Error::Truncated);
+    };
+    if version != 1 {
+        return Err(Error::Invalid("AVC record version"));
+    }
+    let mut at = 6;
+    let mut first_sps = None;
+    for _ in 0..count & 0x1f {
+        let sps = sized(record, &mut at)?;
+        first_sps = first_sps.or(Some(sps));
+    }
+    let pps = *record.get(at).ok_or(Error::Truncated)?;
+    at += 1;
+    for _ in 0..pps {
+        sized(record, &mut at)?;
+    }
+    let sps = parse_sps(first_sps.ok_or(Error::Invalid("AVC record without SPS"))?)?;
+    let mut out = record[..at].to_vec();
+    out[4] = 0xfc | 3;
+    if matches!(profile, 100 | 110 | 122 | 244) {
+        // Conformance 83: present even where the encoder has left them out.
+        match record.get(at..) {
+            Some(tail) if tail.len() >= 4 && tail[0] & 0xfc == 0xfc => out.extend_from_slice(tail),
+            _ => out.extend_from_slice(&[
+                0xfc | sps.chroma_format as u8,
+                0xf8 | sps.bit_depth_luma as u8,
+                0xf8 | sps.bit_depth_chroma as u8,
+                0,
+            ]),
+        }
+    }
+    let description = Description {
+        codec: Codec::Avc,
+        config: Bytes::from(out),
+        codec_string: format!("avc1.{profile:02x}{compatibility:02x}{level:02x}"),
+        media: Media::Video {
+            width: sps.width,
+            height: sps.height,
+            sar: sps.sar,
+            frame_rate: sps.frame_rate,
+        },
+    };
+    Ok((description, usize::from(length & 3) + 1))
+}
+
+fn sized<'a>(record: &'a [u8], at: &mut usize) -> Result<&'a [u8], Error> {
+    let len = record.get(*at..*at + 2).ok_or(Error::Truncated)?;
+    let len = usize::from(u16::from_be_bytes([len[0], len[1]]));
+    let body = record.get(*at + 2..*at + 2 + len).ok_or(Error::Truncated)?;
+    *at += 2 + len;
+    Ok(body)
+}
+
+/// Table 7-1.
+pub(crate) fn class(nal: &[u8]) -> Class {
+    const RECOVERY_POINT: u8 = 6;
+    match nal[0] & 0x1f {
+        5 => Class::RandomAccess,
+        // An intra refresh without IDR begins with a recovery point or repeats the SPS.
+        6 if nal.get(1) == Some(&RECOVERY_POINT) => Class::Hint,
+        7 => Class::Hint,
+        9 | 12 => Class::Noise,
+        _ => Class::Other,
+    }
+}
+
+#[derive(Debug)]
+struct Sps {
+    width: u16,
+    height: u16,
+    sar: (u16, u16),
+    frame_rate: Option<(u32, u32)>,
+    chroma_format: u32,
+    bit_depth_luma: u32,
+    bit_depth_chroma: u32,
+}
+
+/// 7.3.2.1.1, and E.1.1 as far as the timing.
+fn parse_sps(nal: &[u8]) -> Result<Sps, Error> {
+    let rbsp = unescape(nal.get(1..).ok_or(Error::Truncated)?);
+    let mut bits = Bits::new(&rbsp);
+    let profile = bits.u(8)?;
+    bits.skip(16)?;
+    bits.ue()?;
+    let (mut chroma_format, mut bit_depth_luma, mut bit_depth_chroma) = (1, 0, 0);
+    if matches!(
+        profile,
+        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+    ) {
+        chroma_format = bits.ue()?;
+        if chroma_format > 3 {
+            return Err(Error::Invalid("chroma_format_idc"));
+        }
+        if chroma_format == 3 && bits.flag()? {
+            chroma_format = 0;
+        }
+        bit_depth_luma = bits.ue()?;
+        bit_depth_chroma = bits.ue()?;
+        if bit_depth_luma > 6 || bit_depth_chroma > 6 {
+            return Err(Error::Invalid("bit depth"));
+        }
+        bits.skip(1)?;
+        if bits.flag()? {
+            for list in 0..if chroma_format == 3 { 12 } else { 8 } {
+                if bits.flag()? {
+                    scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                }
+            }
+        }
+    }
+    bits.ue()?;
+    match bits.ue()? {
+        0 => {
+            bits.ue()?;
+        }
+        1 => {
+            bits.skip(1)?;
+            bits.se()?;
+            bits.se()?;
+            for _ in 0..bits.ue()?.min(255) {
+                bits.se()?;
+            }
+        }
+        _ => {}
+    }
+    bits.ue()?;
+    bits.skip(1)?;
+    let width_mbs = bits.ue()?;
+    let height_units = bits.ue()?;
+    let frame_mbs_only = bits.flag()?;
+    if !frame_mbs_only {
+        bits.skip(1)?;
+    }
+    bits.skip(1)?;
+    let mut crop = [0_u32; 4];
+    if bits.flag()? {
+        for edge in &mut crop {
+            *edge = bits.ue()?;
+        }
+    }
+    // Table 6-1 and equations 7-19 to 7-22: cropping counts in chroma samples, and in field lines.
+    let (unit_x, unit_y) = match chroma_format {
+        1 => (2, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    let fields = 2 - u64::from(frame_mbs_only);
+    let size = |units: u64, cut: u64| u16::try_from(units.saturating_sub(cut)).ok().filter(|size| *size > 0);
+    let cut_x = (u64::from(crop[0]) + u64::from(crop[1])) * unit_x;
+    let cut_y = (u64::from(crop[2]) + u64::from(crop[3])) * unit_y * fields;
+    let width = size((u64::from(width_mbs) + 1) * 16, cut_x).ok_or(Error::Invalid("picture width"))?;
+    let height = size((u64::from(height_units) + 1) * 16 * fields, cut_y).ok_or(Error::Invalid("picture height"))?;
+    let mut sps = Sps {
+        width,
+        height,
+        sar: (1, 1),
+        frame_rate: None,
+        chroma_format,
+        bit_depth_luma,
+        bit_depth_chroma,
+    };
+    // A usability part that does not read costs only itself.
+    let _ = bits
+        .flag()
+        .and_then(|present| if present { vui(&mut bits, &mut sps) } else { Ok(()) });
+    Ok(sps)
+}
+
+fn vui(bits: &mut Bits<'_>, sps: &mut Sps) -> Result<(), Error> {
+    if bits.flag()? {
+        sps.sar = aspect_ratio(bits)?;
+    }
+    if bits.flag()? {
+        bits.skip(1)?;
+    }
+    if bits.flag()? {
+        bits.skip(4)?;
+        if bits.flag()? {
+            bits.skip(24)?;
+        }
+    }
+    if bits.flag()? {
+        bits.ue()?;
+        bits.ue()?;
+    }
+    if bits.flag()? {
+        let (units, scale) = (bits.u(32)?, bits.u(32)?);
+        // A tick is a field.
+        sps.frame_rate = units.checked_mul(2).and_then(|units| ratio(scale, units));
+    }
+    Ok(())
+}
+
+/// `aspect_ratio_idc` and what may follow it; the same in H.265.
+pub(crate) fn aspect_ratio(bits: &mut Bits<'_>) -> Result<(u16, u16), Error> {
+    Ok(match bits.u(8)? {
+        EXTENDED_SAR => {
+            let (w, h) = (bits.u(16)?, bits.u(16)?);
+            ratio(w, h).map_or((1, 1), |(w, h)| (w as u16, h as u16))
+        }
+        known => ASPECT_RATIOS.get(known as usize).copied().unwrap_or((1, 1)),
+    })
+}
+
+/// 7.3.2.1.1.1.
+fn scaling_list(bits: &mut Bits<'_>, size: usize) -> Result<(), Error> {
+    let (mut last, mut next) = (8_i32, 8_i32);
+    for _ in 0..size {
+        if next != 0 {
+            next = last.wrapping_add(bits.se()?).rem_euclid(256);
+        }
+        last = if next == 0 { last } else { next };
+    }
+    Ok(())
+}

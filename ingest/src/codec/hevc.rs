@@ -1,0 +1,257 @@
+//! H.265: HEVCDecoderConfigurationRecord (ISO/IEC 14496-15 8.3.3), sequence parameter set (ITU-T H.265 7.3.2.2), NAL unit types.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use nova_core::media::{Codec, Media};
+
+use super::avc::aspect_ratio;
+use super::bits::{Bits, unescape};
+use super::nal::Class;
+use super::{Description, Error, ratio};
+
+const SPS: u8 = 33;
+
+/// A record, and the length size its stream has. The record says 4, since payloads are normalised to that.
+pub(crate) fn parse_config(record: &[u8]) -> Result<(Description, usize), Error> {
+    let head = record.get(..23).ok_or(Error::Truncated)?;
+    if head[0] > 1 {
+        return Err(Error::Invalid("HEVC record version"));
+    }
+    let length_size = usize::from(head[21] & 3) + 1;
+    let mut at = 23;
+    let mut first_sps = None;
+    for _ in 0..head[22] {
+        let array = record.get(at..at + 3).ok_or(Error::Truncated)?;
+        at += 3;
+        for _ in 0..u16::from_be_bytes([array[1], array[2]]) {
+            let len = record.get(at..at + 2).ok_or(Error::Truncated)?;
+            let len = usize::from(u16::from_be_bytes([len[0], len[1]]));
+            let nal = record.get(at + 2..at + 2 + len).ok_or(Error::Truncated)?;
+            at += 2 + len;
+            if array[0] & 0x3f == SPS {
+                first_sps = first_sps.or(Some(nal));
+            }
+        }
+    }
+    let sps = parse_sps(first_sps.ok_or(Error::Invalid("HEVC record without SPS"))?)?;
+    let mut out = record[..at].to_vec();
+    // Some encoders write version 0.
+    out[0] = 1;
+    out[21] |= 3;
+    let description = Description {
+        codec: Codec::Hevc,
+        config: Bytes::from(out),
+        codec_string: codec_string(head),
+        media: Media::Video {
+            width: sps.width,
+            height: sps.height,
+            sar: sps.sar,
+            frame_rate: sps.frame_rate,
+        },
+    };
+    Ok((description, length_size))
+}
+
+/// 14496-15 annex E.3.
+fn codec_string(head: &[u8]) -> String {
+    let space = ["", "A", "B", "C"][usize::from(head[1] >> 6)];
+    let profile = head[1] & 0x1f;
+    let compatibility = u32::from_be_bytes([head[2], head[3], head[4], head[5]]).reverse_bits();
+    let tier = if head[1] & 0x20 == 0 { 'L' } else { 'H' };
+    let mut text = format!("hvc1.{space}{profile}.{compatibility:X}.{tier}{}", head[12]);
+    let constraints = &head[6..12];
+    let used = constraints.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    for byte in &constraints[..used] {
+        let _ = write!(text, ".{byte:X}");
+    }
+    text
+}
+
+/// Table 7-1.
+pub(crate) fn class(nal: &[u8]) -> Class {
+    match (nal[0] >> 1) & 0x3f {
+        16..=21 => Class::RandomAccess,
+        35 | 38 => Class::Noise,
+        _ => Class::Other,
+    }
+}
+
+#[derive(Debug)]
+struct Sps {
+    width: u16,
+    height: u16,
+    sar: (u16, u16),
+    frame_rate: Option<(u32, u32)>,
+}
+
+/// 7.3.2.2.1.
+fn parse_sps(nal: &[u8]) -> Result<Sps, Error> {
+    let rbsp = unescape(nal.get(2..).ok_or(Error::Truncated)?);
+    let mut bits = Bits::new(&rbsp);
+    bits.skip(4)?;
+    let sub_layers = bits.u(3)?;
+    bits.skip(1)?;
+    profile_tier_level(&mut bits, sub_layers)?;
+    bits.ue()?;
+    let mut chroma_format = bits.ue()?;
+    if chroma_format == 3 && bits.flag()? {
+        chroma_format = 0;
+    }
+    let (width, height) = (bits.ue()?, bits.ue()?);
+    let mut window = [0_u32; 4];
+    if bits.flag()? {
+        for edge in &mut window {
+            *edge = bits.ue()?;
+        }
+    }
+    let (unit_x, unit_y) = match chroma_format {
+        1 => (2, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    let size = |size: u32, first: u32, second: u32, unit: u64| {
+        let cut = (u64::from(first) + u64::from(second)) * unit;
+        u16::try_from(u64::from(size).saturating_sub(cut))
+            .ok()
+            .filter(|size| *size > 0)
+    };
+    let mut sps = Sps {
+        width: size(width, window[0], window[1], unit_x).ok_or(Error::Invalid("picture width"))?,
+        height: size(height, window[2], window[3], unit_y).ok_or(Error::Invalid("picture height"))?,
+        sar: (1, 1),
+        frame_rate: None,
+    };
+    // What comes before the usability part is long; when it does not read, the size still stands.
+    let _ = rest(&mut bits, sub_layers, &mut sps);
+    Ok(sps)
+}
+
+/// 7.3.3.
+fn profile_tier_level(bits: &mut Bits<'_>, sub_layers: u32) -> Result<(), Error> {
+    bits.skip(88 + 8)?;
+    let mut present = Vec::new();
+    for _ in 0..sub_layers {
+        present.push((bits.flag()?, bits.flag()?));
+    }
+    if sub_layers > 0 {
+        bits.skip(2 * (8 - sub_layers as usize))?;
+    }
+    for (profile, level) in present {
+        bits.skip(if profile { 88 } else { 0 } + if level { 8 } else { 0 })?;
+    }
+    Ok(())
+}
+
+fn rest(bits: &mut Bits<'_>, sub_layers: u32, sps: &mut Sps) -> Result<(), Error> {
+    bits.ue()?;
+    bits.ue()?;
+    let poc_bits = bits.ue()? + 4;
+    if poc_bits > 16 {
+        return Err(Error::Invalid("log2_max_pic_order_cnt_lsb"));
+    }
+    let ordering = if bits.flag()? { sub_layers + 1 } else { 1 };
+    for _ in 0..ordering * 3 + 6 {
+        bits.ue()?;
+    }
+    if bits.flag()? && bits.flag()? {
+        scaling_lists(bits)?;
+    }
+    bits.skip(2)?;
+    if bits.flag()? {
+        bits.skip(8)?;
+        bits.ue()?;
+        bits.ue()?;
+        bits.skip(1)?;
+    }
+    let sets = bits.ue()?;
+    if sets > 64 {
+        return Err(Error::Invalid("num_short_term_ref_pic_sets"));
+    }
+    let mut pictures = 0;
+    for index in 0..sets {
+        pictures = reference_set(bits, index, pictures)?;
+    }
+    if bits.flag()? {
+        for _ in 0..bits.ue()?.min(33) {
+            bits.skip(poc_bits as usize + 1)?;
+        }
+    }
+    bits.skip(2)?;
+    if bits.flag()? { vui(bits, sps) } else { Ok(()) }
+}
+
+/// 7.3.7. Returns the number of pictures in the set (NumDeltaPocs, 7-71).
+fn reference_set(bits: &mut Bits<'_>, index: u32, previous: u32) -> Result<u32, Error> {
+    if index > 0 && bits.flag()? {
+        bits.skip(1)?;
+        bits.ue()?;
+        let mut pictures = 0;
+        for _ in 0..=previous {
+            let used = bits.flag()?;
+            if used || bits.flag()? {
+                pictures += 1;
+            }
+        }
+        return Ok(pictures);
+    }
+    let (negative, positive) = (bits.ue()?, bits.ue()?);
+    if negative > 16 || positive > 16 {
+        return Err(Error::Invalid("reference picture set"));
+    }
+    for _ in 0..negative + positive {
+        bits.ue()?;
+        bits.skip(1)?;
+    }
+    Ok(negative + positive)
+}
+
+/// 7.3.4.
+fn scaling_lists(bits: &mut Bits<'_>) -> Result<(), Error> {
+    for size in 0..4_u32 {
+        for _ in (0..6).step_by(if size == 3 { 3 } else { 1 }) {
+            if !bits.flag()? {
+                bits.ue()?;
+                continue;
+            }
+            if size > 1 {
+                bits.se()?;
+            }
+            for _ in 0..64.min(1 << (4 + (size << 1))) {
+                bits.se()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// E.2.1 as far as the timing.
+fn vui(bits: &mut Bits<'_>, sps: &mut Sps) -> Result<(), Error> {
+    if bits.flag()? {
+        sps.sar = aspect_ratio(bits)?;
+    }
+    if bits.flag()? {
+        bits.skip(1)?;
+    }
+    if bits.flag()? {
+        bits.skip(4)?;
+        if bits.flag()? {
+            bits.skip(24)?;
+        }
+    }
+    if bits.flag()? {
+        bits.ue()?;
+        bits.ue()?;
+    }
+    bits.skip(3)?;
+    if bits.flag()? {
+        for _ in 0..4 {
+            bits.ue()?;
+        }
+    }
+    if bits.flag()? {
+        let (units, scale) = (bits.u(32)?, bits.u(32)?);
+        sps.frame_rate = ratio(scale, units);
+    }
+    Ok(())
+}

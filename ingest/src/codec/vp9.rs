@@ -1,0 +1,75 @@
+//! VP9: VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding 2.2) and the uncompressed frame header (VP9 bitstream 6.2).
+
+use bytes::Bytes;
+use nova_core::media::{Codec, Media};
+
+use super::bits::Bits;
+use super::{Description, Error};
+
+/// The record without a full-box header, which some encoders send and some do not.
+pub(crate) fn parse_config(config: &[u8]) -> Result<Bytes, Error> {
+    let record = match config {
+        [1, 0, 0, 0, record @ ..] if record.len() >= 8 => record,
+        record => record,
+    };
+    if record.len() < 8 {
+        return Err(Error::Truncated);
+    }
+    if record[0] > 3 {
+        return Err(Error::Invalid("VP9 profile"));
+    }
+    Ok(Bytes::copy_from_slice(record))
+}
+
+/// The track of `record` with the size that the keyframe `frame` states.
+pub(crate) fn describe(record: &Bytes, frame: &[u8]) -> Result<Description, Error> {
+    let head = record.get(..8).ok_or(Error::Truncated)?;
+    let (width, height) = key_frame_size(frame)?.ok_or(Error::Invalid("VP9 keyframe"))?;
+    // Level 0 is "unknown", which players refuse.
+    let level = head[1].max(10);
+    Ok(Description {
+        codec: Codec::Vp9,
+        config: record.clone(),
+        codec_string: format!("vp09.{:02}.{level:02}.{:02}", head[0], head[2] >> 4),
+        media: Media::Video {
+            width,
+            height,
+            sar: (1, 1),
+            frame_rate: None,
+        },
+    })
+}
+
+/// Size of a keyframe, `None` for any other frame.
+pub(crate) fn key_frame_size(frame: &[u8]) -> Result<Option<(u16, u16)>, Error> {
+    let mut bits = Bits::new(frame);
+    if bits.u(2)? != 2 {
+        return Err(Error::Invalid("VP9 frame marker"));
+    }
+    let profile = bits.u(1)? | bits.u(1)? << 1;
+    if profile == 3 {
+        bits.skip(1)?;
+    }
+    let show_existing = bits.flag()?;
+    if show_existing || bits.flag()? {
+        return Ok(None);
+    }
+    bits.skip(2)?;
+    if bits.u(24)? != 0x0049_8342 {
+        return Err(Error::Invalid("VP9 sync code"));
+    }
+    if profile >= 2 {
+        bits.skip(1)?;
+    }
+    // CS_RGB has no range bit.
+    if bits.u(3)? != 7 {
+        bits.skip(1)?;
+        if profile & 1 == 1 {
+            bits.skip(3)?;
+        }
+    } else if profile & 1 == 1 {
+        bits.skip(1)?;
+    }
+    let size = |minus_1: u32| u16::try_from(minus_1 + 1).map_err(|_too_large| Error::Invalid("frame size"));
+    Ok(Some((size(bits.u(16)?)?, size(bits.u(16)?)?)))
+}
