@@ -31,6 +31,9 @@ const CONFIG: Partial<HlsConfig> = {
   nudgeMaxRetry: 6,
   // Asking the decoder's opinion of each level takes a cold browser a tenth of a second; CODECS and isTypeSupported decide.
   useMediaCapabilities: false,
+  // When the broadcaster's line breaks just after a segment was closed, hls.js has already filed the next segment under the old
+  // discontinuity number and calls the real one a mismatch, fatally. Everything up to it is merged by then, so going on is right.
+  ignorePlaylistParsingErrors: true,
   // Nova sends neither captions nor interstitials nor DRM.
   enableWebVTT: false,
   enableIMSC1: false,
@@ -65,6 +68,7 @@ export class HlsSource implements Source {
   readonly hls: Hls;
   #advancedAt: number | null = null;
   #silent = false;
+  #unreachable = false;
   #ended = false;
   #recoveredAt = -Infinity;
   #slack: number[] = [];
@@ -89,11 +93,15 @@ export class HlsSource implements Source {
       // The first playlist counts as growth: silence is measured from it.
       if (details.advanced || this.#advancedAt === null) {
         this.#advancedAt = performance.now();
+        this.#unreachable = false;
         if (this.#silent) this.#resume();
         events.advanced();
       }
     });
     hls.on(Hls.Events.LEVEL_LOADED, (_, { details }) => {
+      // The server answers again; whether the broadcast goes on is the next question.
+      if (this.#unreachable && this.#silent) events.silent();
+      this.#unreachable = false;
       // A playlist that was finished before it was first read never "updates".
       if (!details.live && !this.#ended) {
         this.#ended = true;
@@ -105,8 +113,11 @@ export class HlsSource implements Source {
     hls.on(Hls.Events.LEVELS_UPDATED, () => events.quality());
     hls.on(Hls.Events.ERROR, (_, error) => {
       if (error.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.#calmSince = performance.now();
-      const unanswered = error.type === Hls.ErrorTypes.NETWORK_ERROR && !error.response?.code;
-      if (unanswered && !error.fatal) events.offline();
+      // Code 0 is a request without any answer. A time-out is none: hls.js cuts held playlist requests short on purpose.
+      if (error.response?.code === 0 && !error.fatal && !this.#unreachable) {
+        this.#unreachable = true;
+        events.offline();
+      }
       if (!error.fatal) return;
       // One repair in place keeps the picture; a second soon after means the media element itself is beyond it.
       if (error.type === Hls.ErrorTypes.MEDIA_ERROR && performance.now() - this.#recoveredAt > 5000) {
@@ -193,7 +204,7 @@ export class HlsSource implements Source {
     const allowed = partTarget > 0 ? Math.max(2.5, 4 * partTarget) : 3 * targetDuration;
     if (performance.now() - this.#advancedAt < allowed * 1000) return;
     this.#silent = true;
-    this.events.silent();
+    if (!this.#unreachable) this.events.silent();
   }
 
   /** The broadcaster is back. The stalls of the blip say nothing about this viewer's line, so they cost no distance. */

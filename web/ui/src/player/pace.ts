@@ -25,9 +25,10 @@ const THIN_SLACK = 0.06;
  */
 export function paceRate({ latency, target, slack, rate }: PaceInput): number {
   const late = latency - target;
-  if (slack < THIN_SLACK && late < 0) return 0.96;
-  // Once slowed, stay slow until the hold-back is really restored, else the rate would flicker around the threshold.
-  if (rate < 1 && late < -0.03 && slack < SAFE_SLACK) return 0.96;
+  // After a blip playback goes on at the very edge, closer than the server asks players to be.
+  if (late < -0.3 || (slack < THIN_SLACK && late < 0)) return 0.96;
+  // Once slowed, stay slow until the distance is restored, else the rate would flicker around the threshold.
+  if (rate < 1 && late < -0.03) return 0.96;
   if (slack < SAFE_SLACK) return 1;
   const start = rate > 1 ? 0.04 : 0.12;
   if (late <= start) return 1;

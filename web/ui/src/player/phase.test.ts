@@ -30,6 +30,7 @@ describe('phase', () => {
     expect(after('opened', 'presented', 'offline').phase).toBe('offline');
     expect(after('opened', 'presented', 'silent', 'offline').phase).toBe('offline');
     expect(after('opened', 'presented', 'offline', 'advanced').phase).toBe('live');
+    expect(after('opened', 'presented', 'offline', 'silent').phase).toBe('reconnecting');
   });
 
   it('calls a broadcast ended when its playlist ends, or when it vanishes after it was shown', () => {

@@ -71,7 +71,7 @@ export function advance(state: PhaseState, event: PhaseEvent): PhaseState {
     case 'presented':
       return state.phase === 'connecting' || state.phase === 'retrying' ? { phase: 'live', shown: true } : state;
     case 'silent':
-      return state.phase === 'live' || state.phase === 'connecting' ? to('reconnecting') : state;
+      return state.phase === 'live' || state.phase === 'connecting' || state.phase === 'offline' ? to('reconnecting') : state;
     case 'offline':
       return state.phase === 'live' || state.phase === 'reconnecting' || state.phase === 'connecting' ? to('offline') : state;
     case 'advanced':

@@ -1,0 +1,44 @@
+// Other players, with their defaults, play what Nova serves.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openOrigin, REAL } from '../origin.mjs';
+import { openPlayers } from '../players/players.mjs';
+
+let origin;
+let players;
+
+before(async () => {
+  [origin, players] = await Promise.all([openOrigin(), openPlayers()]);
+  // A manifest is there a moment after the broadcaster is.
+  for (let i = 0; i < 60; i++) {
+    if ((await fetch(`${origin.url}/live/${origin.name}/master.m3u8`)).ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  throw new Error('the stream did not go live');
+});
+after(async () => {
+  await players?.close();
+  await origin?.close();
+});
+
+for (const [player, manifest] of [
+  ['hls', 'master.m3u8'],
+  ['shaka', 'master.m3u8'],
+  ['shaka', 'manifest.mpd'],
+  ['dash', 'manifest.mpd'],
+]) {
+  const skip = manifest === 'manifest.mpd' && !REAL && 'the stand-in serves no DASH';
+  test(`${player} plays ${manifest}`, { skip }, async () => {
+    const page = await players.open(player, `${origin.url}/live/${origin.name}/${manifest}`);
+    await page.firstFrame(25_000);
+    const [before, first] = [await page.stats(), await page.picture()];
+    await page.page.waitForTimeout(4000);
+    const [after, second] = [await page.stats(), await page.picture()];
+    assert.equal(after.videoWidth, 1280);
+    assert.ok(after.currentTime - before.currentTime > 2.5, `advanced ${after.currentTime - before.currentTime} s in 4 s`);
+    assert.ok(after.frames > before.frames + 60, `${after.frames - before.frames} frames in 4 s`);
+    assert.ok(first.filter((value, i) => Math.abs(value - second[i]) > 24).length > 50, 'the picture changes');
+    assert.deepEqual(after.errors.filter((error) => error.fatal), []);
+    await page.close();
+  });
+}
