@@ -269,6 +269,8 @@ struct Queue {
     frames: usize,
     /// Dropping frames until a keyframe; how many so far.
     skipping: Option<u64>,
+    /// Has had no frame yet.
+    joining: bool,
     need: Vec<(TrackId, i64)>,
     waker: Option<Waker>,
     urgent: bool,
@@ -283,10 +285,7 @@ impl Queue {
                     self.skipping = Some(lost + 1);
                     return;
                 }
-                self.skipping = None;
-                if lost > 0 {
-                    self.push(Item::Skipped(lost));
-                }
+                self.end_skip();
             }
             if self.frames >= QUEUE_FRAMES || self.bytes + frame.payload.len() > QUEUE_BYTES {
                 let before = self.items.len();
@@ -301,7 +300,19 @@ impl Queue {
                 }
             }
         }
+        if let Item::Epoch(_) = item {
+            // An epoch begins where any reader can begin.
+            self.end_skip();
+        }
         self.push(item.clone());
+    }
+
+    fn end_skip(&mut self) {
+        let lost = self.skipping.take().unwrap_or(0);
+        // A reader that has just come has not lost what was there before it.
+        if !std::mem::replace(&mut self.joining, false) && lost > 0 {
+            self.push(Item::Skipped(lost));
+        }
     }
 
     fn push(&mut self, item: Item) {
@@ -419,7 +430,8 @@ impl Broadcast {
             items: VecDeque::new(),
             bytes: 0,
             frames: 0,
-            skipping: Some(0),
+            skipping: state.epoch.is_some().then_some(0),
+            joining: true,
             need: Vec::new(),
             waker: None,
             urgent: false,

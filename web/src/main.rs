@@ -1,1 +1,31 @@
-fn main() {}
+//! The `nova` program. See `nova --help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod admin;
+mod api;
+mod archive;
+mod cli;
+mod doctor;
+mod http;
+mod live;
+mod pages;
+mod serve;
+mod tls;
+
+/// Small allocations come and go with every frame; this allocator gives freed pages back sooner than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            eprintln!("nova: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

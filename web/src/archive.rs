@@ -1,0 +1,112 @@
+//! Writes finished segments to the object store, behind a bounded queue that nobody waits for.
+//!
+//! A segment that cannot be stored stays in memory and leaves the playlists early; the stream goes on. When the store works again, so does
+//! everything after.
+
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge};
+use nova_core::clock::Clock;
+use nova_core::store::{ObjectStore, StoreError};
+use nova_packager::Output;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Segments that may wait to be written: about 20 s of 50 streams with sound.
+const QUEUE: usize = 1024;
+/// Objects written at once: a slow disk is not made faster by more.
+const WRITERS: usize = 4;
+/// Seconds between two log lines about the same trouble.
+const QUIET_S: i64 = 30;
+
+pub(crate) enum Job {
+    Packager(Output),
+    DeletePrefix(String),
+}
+
+/// The queue's entrance.
+#[derive(Clone)]
+pub(crate) struct Archive {
+    queue: mpsc::Sender<Job>,
+    dropped: Counter,
+}
+
+impl Archive {
+    /// | metric | meaning |
+    /// | --- | --- |
+    /// | `nova_store_queue` | jobs waiting |
+    /// | `nova_store_dropped_total` | segments that were not stored because the queue was full |
+    /// | `nova_store_errors_total` by `kind` | writes that failed: `full`, `io` |
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, clock: Clock, runtime: &tokio::runtime::Handle) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        runtime.spawn(run(store, clock, jobs));
+        Self {
+            queue,
+            dropped: metrics::counter!("nova_store_dropped_total"),
+        }
+    }
+
+    /// Hands a job over; a full queue loses it, which costs a segment's place on disk and nothing else.
+    pub(crate) fn offer(&self, job: Job) {
+        if self.queue.try_send(job).is_err() {
+            self.dropped.increment(1);
+        }
+    }
+}
+
+async fn run(store: Arc<dyn ObjectStore>, clock: Clock, mut jobs: mpsc::Receiver<Job>) {
+    let waiting: Gauge = metrics::gauge!("nova_store_queue");
+    let trouble = Arc::new(Trouble {
+        clock,
+        last: std::sync::atomic::AtomicI64::new(i64::MIN / 2),
+    });
+    let writers = Arc::new(Semaphore::new(WRITERS));
+    while let Some(job) = jobs.recv().await {
+        #[expect(clippy::cast_precision_loss, reason = "the queue is bounded far below 2^52")]
+        waiting.set(jobs.len() as f64);
+        let Ok(permit) = Arc::clone(&writers).acquire_owned().await else {
+            return;
+        };
+        let (store, trouble) = (Arc::clone(&store), Arc::clone(&trouble));
+        tokio::spawn(async move {
+            let done = match job {
+                Job::Packager(Output::Store(segment)) => match segment.pieces() {
+                    Some(pieces) => {
+                        let done = store.put(&segment.key, pieces.to_vec()).await;
+                        if done.is_ok() {
+                            segment.mark_stored();
+                        }
+                        done
+                    }
+                    None => Ok(()),
+                },
+                Job::Packager(Output::Delete(key)) => store.delete(&key).await,
+                Job::DeletePrefix(prefix) => store.delete_prefix(&prefix).await,
+            };
+            if let Err(error) = done {
+                trouble.tell(&error);
+            }
+            drop(permit);
+        });
+    }
+}
+
+struct Trouble {
+    clock: Clock,
+    last: std::sync::atomic::AtomicI64,
+}
+
+impl Trouble {
+    fn tell(&self, error: &StoreError) {
+        let full = matches!(error, StoreError::Full { .. });
+        metrics::counter!("nova_store_errors_total", "kind" => if full { "full" } else { "io" }).increment(1);
+        let now = self.clock.monotonic_micros() / 1_000_000;
+        if now - self.last.swap(now, std::sync::atomic::Ordering::Relaxed) < QUIET_S {
+            return;
+        }
+        if full {
+            tracing::error!(%error, "the disk is full: live streams go on from memory with a shorter window until there is space");
+        } else {
+            tracing::error!(%error, "segments cannot be stored: live streams go on from memory with a shorter window");
+        }
+    }
+}

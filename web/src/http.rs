@@ -1,0 +1,205 @@
+//! The HTTP listeners. A connection lives on the delivery runtime; media is answered right there, everything else on the API runtime, so that a
+//! slow query cannot delay a part.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use nova_cdn::Origin;
+use nova_core::clock::Clock;
+use nova_core::config::HttpConfig;
+use nova_core::shutdown::Shutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use crate::tls::Certificates;
+
+/// What all connections share.
+pub(crate) struct Server {
+    pub(crate) origin: Origin,
+    pub(crate) pages: axum::Router,
+    pub(crate) clock: Clock,
+    pub(crate) api: Handle,
+    pub(crate) config: HttpConfig,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// The address a request came from, for handlers behind the router.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(
+    #[expect(dead_code, reason = "read by rate limits, which come with accounts")] pub(crate) IpAddr,
+);
+
+impl Server {
+    /// Accepts until the drain begins.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Certificates>>) {
+        let draining = self.shutdown.drain().clone();
+        loop {
+            let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else {
+                return;
+            };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = draining.cancelled() => return,
+            };
+            let (socket, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: the next accept would fail at once as well.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let (server, tls) = (Arc::clone(&self), tls.clone());
+            self.shutdown.spawn(&Handle::current(), async move {
+                server.connection(socket, peer, tls).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, tls: Option<Arc<Certificates>>) {
+        // Conformance 85: without it, a keep-alive request waits for the client's delayed acknowledgement.
+        if socket.set_nodelay(true).is_err() {
+            return;
+        }
+        match tls {
+            None => self.http(socket, peer).await,
+            Some(certificates) => {
+                let handshake = certificates.acceptor().accept(socket);
+                let limit = Duration::from_millis(self.config.header_timeout_ms);
+                if let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await {
+                    self.http(stream, peer).await;
+                }
+            }
+        }
+    }
+
+    async fn http(self: Arc<Self>, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr) {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_millis(self.config.header_timeout_ms))
+            .max_headers(64);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .max_header_list_size(16 << 10)
+            .initial_connection_window_size(1 << 20)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let (draining, ending) = (self.shutdown.drain().clone(), self.shutdown.end().clone());
+        let service = hyper::service::service_fn(move |request| {
+            let server = Arc::clone(&self);
+            async move { server.answer(request, peer.ip()).await }
+        });
+        let connection = builder.serve_connection(TokioIo::new(io), service);
+        tokio::pin!(connection);
+        let mut asked_to_close = false;
+        loop {
+            tokio::select! {
+                // A client that breaks off or sends nonsense is no event worth a line.
+                _closed = connection.as_mut() => return,
+                () = draining.cancelled(), if !asked_to_close => {
+                    asked_to_close = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = ending.cancelled() => return,
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Body>, Infallible> {
+        let uri = request.uri();
+        if let Some(path) = uri.path().strip_prefix("/live/") {
+            let response = self
+                .origin
+                .respond(request.method(), path, uri.query(), request.headers(), peer)
+                .await;
+            return Ok(response.map(Body::Media));
+        }
+        if uri.path() == "/time" {
+            return Ok(self.time());
+        }
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        let answer = self.api.spawn(self.pages.clone().oneshot(request)).await;
+        Ok(match answer {
+            Ok(Ok(response)) => response.map(Body::Page),
+            Err(failed) => {
+                tracing::error!(error = %failed, "a request handler failed");
+                let mut response = Response::new(Body::Page(axum::body::Body::empty()));
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+        })
+    }
+
+    /// Server time for DASH clients (`urn:mpeg:dash:utc:http-xsdate:2014`).
+    fn time(&self) -> Response<Body> {
+        let mut response = Response::new(Body::Media(nova_cdn::Body::full(
+            self.clock.now().to_rfc3339_millis().into(),
+        )));
+        let headers = response.headers_mut();
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
+    }
+}
+
+/// A body of either side.
+pub(crate) enum Body {
+    Media(nova_cdn::Body),
+    Page(axum::body::Body),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match &mut *self {
+            Self::Media(body) => Pin::new(body)
+                .poll_frame(context)
+                .map(|frame| frame.map(|Ok(frame)| Ok(frame))),
+            Self::Page(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Media(body) => body.is_end_stream(),
+            Self::Page(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Media(body) => body.size_hint(),
+            Self::Page(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The live service: takes each new broadcast up, packages it, and finds it for viewers. Where ingest, packager and delivery meet.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use nova_core::config::{LiveConfig, PublishAuth};
+use nova_core::delivery::{Catalog, Presentation};
+use nova_core::live::{Broadcast, Item};
+use nova_core::publish::is_stream_name;
+use nova_core::shutdown::Shutdown;
+use nova_packager::{Config, Packager, Stream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::archive::{Archive, Job};
+
+/// The streams that can be watched: on air, or ended less than a window ago.
+pub(crate) struct LiveService {
+    config: LiveConfig,
+    auth: PublishAuth,
+    /// With stream keys from the configuration: the names that may come on air.
+    known: Vec<String>,
+    most_waiting: usize,
+    streams: RwLock<HashMap<String, Arc<LiveStream>>>,
+    archive: Archive,
+    media: Handle,
+    shutdown: Shutdown,
+}
+
+/// A broadcast and what is made of it.
+pub(crate) struct LiveStream {
+    pub(crate) broadcast: Arc<Broadcast>,
+    pub(crate) stream: Arc<Stream>,
+}
+
+impl LiveService {
+    pub(crate) fn new(
+        config: &nova_core::config::Config,
+        archive: Archive,
+        media: Handle,
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            config: config.live,
+            auth: config.publish.auth,
+            known: config.publish.keys.keys().cloned().collect(),
+            most_waiting: config.http.max_held_per_stream,
+            streams: RwLock::default(),
+            archive,
+            media,
+            shutdown,
+        })
+    }
+
+    /// Takes up every broadcast that starts, until the hub is gone.
+    pub(crate) async fn run(self: Arc<Self>, mut started: mpsc::Receiver<Arc<Broadcast>>) {
+        loop {
+            let broadcast = tokio::select! {
+                broadcast = started.recv() => broadcast,
+                () = self.shutdown.end().cancelled() => None,
+            };
+            let Some(broadcast) = broadcast else { return };
+            let window_s = self.config.window_s.max(self.config.dvr_s);
+            let stream = Arc::new(Stream::new(
+                broadcast.stream(),
+                broadcast.id().to_owned(),
+                window_s,
+                self.most_waiting,
+            ));
+            let live = Arc::new(LiveStream { broadcast, stream });
+            self.write()
+                .insert(live.broadcast.stream().to_owned(), Arc::clone(&live));
+            let service = Arc::clone(&self);
+            self.shutdown
+                .spawn(&self.media, async move { service.package(live).await });
+        }
+    }
+
+    /// Every stream that can be watched.
+    pub(crate) fn list(&self) -> Vec<Arc<LiveStream>> {
+        self.streams
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<LiveStream>> {
+        self.streams
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Arc<LiveStream>>> {
+        self.streams.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn package(&self, live: Arc<LiveStream>) {
+        let window_s = self.config.window_s.max(self.config.dvr_s);
+        let config = Config {
+            segment_ms: self.config.segment_ms,
+            part_ms: self.config.part_ms,
+            window_s,
+            memory_s: self.config.memory_s,
+        };
+        let mut packager = Packager::new(Arc::clone(&live.stream), config);
+        let mut reader = live.broadcast.subscribe();
+        let (mut batch, mut needs) = (Vec::new(), Vec::new());
+        let mut ended = false;
+        tracing::info!(
+            stream = live.broadcast.stream(),
+            broadcast = live.broadcast.id(),
+            "broadcast started"
+        );
+        while !ended {
+            reader.receive(&mut batch, &needs).await;
+            for item in batch.drain(..) {
+                ended |= matches!(item, Item::End);
+                packager.push(item);
+            }
+            packager.publish();
+            while let Some(output) = packager.poll() {
+                self.archive.offer(Job::Packager(output));
+            }
+            packager.needs(&mut needs);
+        }
+        drop(reader);
+        tracing::info!(
+            stream = live.broadcast.stream(),
+            broadcast = live.broadcast.id(),
+            "broadcast ended"
+        );
+        // Viewers finish what they have begun; then nothing of it is kept.
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(u64::from(window_s))) => {}
+            () = self.shutdown.drain().cancelled() => {}
+        }
+        {
+            let mut streams = self.write();
+            if streams
+                .get(live.broadcast.stream())
+                .is_some_and(|known| Arc::ptr_eq(known, &live))
+            {
+                streams.remove(live.broadcast.stream());
+            }
+        }
+        self.archive
+            .offer(Job::DeletePrefix(format!("{}/", live.stream.prefix())));
+    }
+}
+
+impl Catalog for LiveService {
+    fn find(&self, stream: &str) -> Option<Arc<dyn Presentation>> {
+        let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        streams
+            .get(stream)
+            .map(|live| Arc::clone(&live.stream) as Arc<dyn Presentation>)
+    }
+
+    fn may_come(&self, stream: &str) -> bool {
+        match self.auth {
+            PublishAuth::Open => is_stream_name(stream),
+            PublishAuth::Key => self.known.iter().any(|known| known == stream),
+        }
+    }
+}

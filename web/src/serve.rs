@@ -1,0 +1,262 @@
+//! `nova serve`: builds the parts, joins them, and takes them down in two stages.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use nova_cdn::{LocalStore, Origin};
+use nova_core::clock::Clock;
+use nova_core::config::{Config, PublishAuth, SecondPublisher, TlsListener};
+use nova_core::live::{Hub, HubConfig};
+use nova_core::publish::{PublishAuthorizer, StaticAuthorizer};
+use nova_core::runtimes::Runtimes;
+use nova_core::shutdown::Shutdown;
+use nova_core::store::ObjectStore;
+use nova_core::{live, telemetry};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::archive::Archive;
+use crate::live::LiveService;
+use crate::tls::Certificates;
+use crate::{admin, api, http, pages};
+
+/// How long a drain may take before the process ends all the same.
+const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+/// How often reconnect windows are looked at.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// How long encoders are given to leave by themselves once asked.
+const ENCODERS_LEAVE: Duration = Duration::from_secs(10);
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
+    // More than one crypto provider may be linked; this one is meant.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let metrics = telemetry::init_metrics().context("metrics")?;
+    let runtimes = Runtimes::build(&config.runtime).context("runtimes")?;
+    let shutdown = Shutdown::new();
+    let clock = Clock::system();
+
+    let media_dir = config.data_dir.join("media");
+    let store = LocalStore::open(&media_dir).with_context(|| format!("data directory {}", media_dir.display()))?;
+    let store: Arc<dyn ObjectStore> = Arc::new(store);
+    let archive = Archive::new(Arc::clone(&store), clock.clone(), runtimes.media());
+    // What a killed process left: its streams are not on air any more. In the background, and names never come again.
+    sweep(&media_dir, runtimes.media());
+
+    let second_publisher = match config.publish.second_publisher {
+        SecondPublisher::Takeover => live::SecondPublisher::TakeOver,
+        SecondPublisher::Refuse => live::SecondPublisher::Refuse,
+    };
+    let reconnect = Duration::from_secs(u64::from(config.live.reconnect_s));
+    let (hub, started) = Hub::new(
+        clock.clone(),
+        HubConfig {
+            reconnect,
+            second_publisher,
+        },
+    );
+    let service = LiveService::new(&config, archive, runtimes.media().clone(), shutdown.clone());
+    runtimes.media().spawn(Arc::clone(&service).run(started));
+    let expiring = Arc::clone(&hub);
+    runtimes.api().spawn(async move {
+        let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+        loop {
+            ticks.tick().await;
+            expiring.expire();
+        }
+    });
+
+    let authorizer: Arc<dyn PublishAuthorizer> = Arc::new(match config.publish.auth {
+        PublishAuth::Open => StaticAuthorizer::Open,
+        PublishAuth::Key => StaticAuthorizer::keys(
+            config
+                .publish
+                .keys
+                .iter()
+                .map(|(stream, key)| (key.as_str(), stream.as_str())),
+        ),
+    });
+    let ingest = nova_ingest::Server::new(
+        config.rtmp.clone(),
+        Arc::clone(&hub),
+        authorizer,
+        clock.clone(),
+        shutdown.clone(),
+    );
+    let rtmp_addr = listen(runtimes.ingest(), "RTMP", config.rtmp.addr, |listener| {
+        shutdown.spawn(runtimes.ingest(), Arc::clone(&ingest).serve(listener, None));
+    })?;
+    if let Some((addr, certificates)) = certificates(&config.rtmps, &[], runtimes.api())? {
+        listen(runtimes.ingest(), "RTMPS", addr, |listener| {
+            let source: nova_ingest::TlsSource = Arc::new(move || certificates.config());
+            shutdown.spawn(runtimes.ingest(), Arc::clone(&ingest).serve(listener, Some(source)));
+        })?;
+    }
+
+    let pages = api::router(Arc::clone(&service), clock.clone())
+        .merge(admin::health(&shutdown))
+        .merge(pages::router());
+    let server = Arc::new(http::Server {
+        origin: Origin::new(Arc::clone(&service) as _, store, clock.clone()),
+        pages,
+        clock: clock.clone(),
+        api: runtimes.api().clone(),
+        connections: Arc::new(Semaphore::new(config.http.max_connections)),
+        config: config.http.clone(),
+        shutdown: shutdown.clone(),
+    });
+    let http_addr = listen(runtimes.delivery(), "HTTP", config.http.addr, |listener| {
+        shutdown.spawn(runtimes.delivery(), Arc::clone(&server).serve(listener, None));
+    })?;
+    if let Some((addr, certificates)) = certificates(&config.https, &["h2", "http/1.1"], runtimes.api())? {
+        listen(runtimes.delivery(), "HTTPS", addr, |listener| {
+            shutdown.spawn(
+                runtimes.delivery(),
+                Arc::clone(&server).serve(listener, Some(certificates)),
+            );
+        })?;
+    }
+    let operator = admin::router(&shutdown, metrics, service, clock);
+    listen(runtimes.api(), "admin", config.admin.addr, |listener| {
+        let draining = shutdown.end().clone();
+        runtimes.api().spawn(async move {
+            let served = axum::serve(listener, operator)
+                .with_graceful_shutdown(async move { draining.cancelled().await })
+                .await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the admin listener failed");
+            }
+        });
+    })?;
+
+    announce(&config, dev, http_addr, rtmp_addr)?;
+    runtimes.api().block_on(until_stopped(&shutdown, &hub));
+    Ok(())
+}
+
+/// Binds and hands the listener over; the address says which port was picked.
+fn listen(
+    runtime: &Handle,
+    name: &str,
+    addr: SocketAddr,
+    serve: impl FnOnce(TcpListener),
+) -> anyhow::Result<SocketAddr> {
+    let _entered = runtime.enter();
+    let listener = bind(addr).with_context(|| format!("{name} cannot listen on {addr}; `nova doctor` tells more"))?;
+    let bound = listener.local_addr()?;
+    tracing::info!("{name} listens on {bound}");
+    serve(listener);
+    Ok(bound)
+}
+
+fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(4096)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn certificates(
+    listener: &TlsListener,
+    protocols: &[&str],
+    runtime: &Handle,
+) -> anyhow::Result<Option<(SocketAddr, Arc<Certificates>)>> {
+    let (Some(addr), Some(cert), Some(key)) = (listener.addr, &listener.cert, &listener.key) else {
+        return Ok(None);
+    };
+    let certificates = Certificates::load(cert, key, protocols)?;
+    runtime.spawn(Arc::clone(&certificates).watch());
+    Ok(Some((addr, certificates)))
+}
+
+fn sweep(media_dir: &std::path::Path, runtime: &Handle) {
+    let live = media_dir.join("live");
+    let leftover = media_dir.join(format!(".leftover-{}", std::process::id()));
+    if std::fs::rename(&live, &leftover).is_ok() {
+        runtime.spawn_blocking(move || {
+            if let Err(error) = std::fs::remove_dir_all(&leftover) {
+                tracing::warn!(%error, folder = %leftover.display(), "cannot remove what an earlier run left");
+            }
+        });
+    }
+}
+
+/// Tells a person, and whoever waits for the line, that every listener is bound.
+fn announce(config: &Config, dev: bool, http: SocketAddr, rtmp: SocketAddr) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let shown = |addr: SocketAddr| match addr.ip() {
+        ip if ip.is_unspecified() || ip.is_loopback() => format!("localhost:{}", addr.port()),
+        _ => addr.to_string(),
+    };
+    let (http, rtmp) = (shown(http), shown(rtmp));
+    if dev {
+        writeln!(out, "  watch    http://{http}/")?;
+        writeln!(
+            out,
+            "  publish  rtmp://{rtmp}/live/NAME   (OBS: server rtmp://{rtmp}/live, stream key NAME)"
+        )?;
+        writeln!(
+            out,
+            "  try      ffmpeg -re -f lavfi -i testsrc2=size=1280x720:rate=30 -f lavfi -i sine=frequency=440 -c:v libx264 \
+             -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac -f flv rtmp://{rtmp}/live/test"
+        )?;
+        writeln!(out, "           then open http://{http}/watch/test")?;
+    } else if config.publish.auth == PublishAuth::Key && config.publish.keys.is_empty() {
+        tracing::warn!("no stream key is configured: nobody can publish");
+    }
+    writeln!(out, "nova is ready on http://{http} and rtmp://{rtmp}/live")?;
+    out.flush()
+}
+
+/// Waits for the first signal, drains, and returns when all is done, at a second signal, or when draining takes too long.
+async fn until_stopped(shutdown: &Shutdown, hub: &Arc<Hub>) {
+    signal().await;
+    tracing::info!("draining: encoders are asked to reconnect elsewhere, what is open is finished");
+    shutdown.start_drain();
+    let second = shutdown.end().clone();
+    tokio::spawn(async move {
+        signal().await;
+        tracing::warn!("second signal: ending now");
+        second.cancel();
+    });
+    tokio::select! {
+        () = encoders_gone(hub) => {}
+        () = tokio::time::sleep(ENCODERS_LEAVE) => {}
+        () = shutdown.end().cancelled() => {}
+    }
+    // Closes the last parts and writes ENDLIST, so that players end instead of waiting.
+    hub.close();
+    if shutdown.finish(DRAIN_LIMIT).await {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped with work undone");
+    }
+}
+
+async fn encoders_gone(hub: &Hub) {
+    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    while hub
+        .list()
+        .iter()
+        .any(|broadcast| matches!(broadcast.status(), live::Status::Live | live::Status::Starting))
+    {
+        ticks.tick().await;
+    }
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
