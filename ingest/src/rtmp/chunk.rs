@@ -246,6 +246,7 @@ impl ChunkReader {
                     return Ok(None);
                 }
                 self.in_chunk = false;
+                self.run(input);
                 let stream = &self.streams[self.current];
                 if stream.payload.len() == stream.length {
                     return self.complete().map(Some);
@@ -278,6 +279,30 @@ impl ChunkReader {
         *input = later;
         self.remaining -= take;
         self.remaining == 0
+    }
+
+    /// The common case without its ceremony: whole type 3 chunks of the same message, one behind the other.
+    fn run(&mut self, input: &mut &[u8]) {
+        let stream = &mut self.streams[self.current];
+        if self.head_len > 0 || stream.extended || stream.id > 63 {
+            return;
+        }
+        let header = 0xc0 | stream.id as u8;
+        let mut rest = *input;
+        loop {
+            let take = self.chunk_size.min(stream.length - stream.payload.len());
+            if take == 0
+                || rest.len() <= take
+                || rest[0] != header
+                || stream.payload.capacity() - stream.payload.len() < take
+            {
+                break;
+            }
+            let (now, later) = rest.split_at(1 + take);
+            stream.payload.extend_from_slice(&now[1..]);
+            rest = later;
+        }
+        *input = rest;
     }
 
     fn read_header(&mut self, input: &mut &[u8]) -> Option<Header> {
@@ -642,6 +667,605 @@ pub(crate) fn basic_header(format: u8, chunk_stream: u32, out: &mut Vec<u8>) {
         _ => {
             let id = chunk_stream.min(65_599) - 64;
             out.extend_from_slice(&[format | 1, id as u8, (id >> 8) as u8]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes of a chunk: header by format, fields as given.
+    struct Chunk<'a> {
+        format: u8,
+        id: u32,
+        field: u32,
+        extended: Option<u32>,
+        length: usize,
+        kind: u8,
+        payload: &'a [u8],
+    }
+
+    impl Default for Chunk<'_> {
+        fn default() -> Self {
+            Self {
+                format: 0,
+                id: 4,
+                field: 0,
+                extended: None,
+                length: 0,
+                kind: kind::AUDIO,
+                payload: &[],
+            }
+        }
+    }
+
+    impl Chunk<'_> {
+        fn write(&self, out: &mut Vec<u8>) {
+            basic_header(self.format, self.id, out);
+            if self.format < 3 {
+                out.extend_from_slice(&self.field.to_be_bytes()[1..]);
+            }
+            if self.format < 2 {
+                out.extend_from_slice(&(self.length as u32).to_be_bytes()[1..]);
+                out.push(self.kind);
+            }
+            if self.format == 0 {
+                out.extend_from_slice(&1_u32.to_le_bytes());
+            }
+            if let Some(extended) = self.extended {
+                out.extend_from_slice(&extended.to_be_bytes());
+            }
+            out.extend_from_slice(self.payload);
+        }
+    }
+
+    fn bytes(chunks: &[Chunk<'_>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for chunk in chunks {
+            chunk.write(&mut out);
+        }
+        out
+    }
+
+    /// Reads in pieces of `step` bytes.
+    fn read_in(step: usize, bytes: &[u8]) -> Result<Vec<Message>, Error> {
+        let mut reader = ChunkReader::new(Limits::default());
+        let mut messages = Vec::new();
+        for mut piece in bytes.chunks(step) {
+            while let Some(message) = reader.next(&mut piece)? {
+                messages.push(message);
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Reads at once, and sees to it that the pieces make no difference.
+    fn read(bytes: &[u8]) -> Result<Vec<Message>, Error> {
+        let whole = read_in(usize::MAX, bytes);
+        for step in [1, 2, 3, 7] {
+            assert_eq!(read_in(step, bytes), whole, "in pieces of {step}");
+        }
+        whole
+    }
+
+    fn times(bytes: &[u8]) -> Vec<i64> {
+        read(bytes).unwrap().iter().map(|m| m.timestamp).collect()
+    }
+
+    /// A whole message of one byte.
+    fn one<'a>(format: u8, id: u32, field: u32, kind: u8) -> Chunk<'a> {
+        Chunk {
+            format,
+            id,
+            field,
+            length: 1,
+            kind,
+            payload: b"x",
+            ..Chunk::default()
+        }
+    }
+
+    #[test]
+    fn messages_interleaved_on_two_chunk_streams_both_arrive() {
+        // Conformance 5.
+        let (video, audio) = ([1; 200], [2; 150]);
+        let input = bytes(&[
+            Chunk {
+                id: 6,
+                length: 200,
+                kind: kind::VIDEO,
+                payload: &video[..128],
+                ..Chunk::default()
+            },
+            Chunk {
+                id: 4,
+                length: 150,
+                payload: &audio[..128],
+                ..Chunk::default()
+            },
+            Chunk {
+                format: 3,
+                id: 6,
+                payload: &video[128..],
+                ..Chunk::default()
+            },
+            Chunk {
+                format: 3,
+                id: 4,
+                payload: &audio[128..],
+                ..Chunk::default()
+            },
+        ]);
+        let messages = read(&input).unwrap();
+        assert_eq!(messages.len(), 2);
+        assert_eq!((messages[0].kind, &messages[0].payload[..]), (kind::VIDEO, &video[..]));
+        assert_eq!((messages[1].kind, &messages[1].payload[..]), (kind::AUDIO, &audio[..]));
+    }
+
+    #[test]
+    fn chunk_size_changes_between_the_chunks_of_a_message() {
+        // Conformance 6.
+        let body = [5; 400];
+        let size = 200_u32.to_be_bytes();
+        let input = bytes(&[
+            Chunk {
+                length: 400,
+                payload: &body[..128],
+                ..Chunk::default()
+            },
+            Chunk {
+                id: 2,
+                length: 4,
+                kind: kind::SET_CHUNK_SIZE,
+                payload: &size,
+                ..Chunk::default()
+            },
+            Chunk {
+                format: 3,
+                payload: &body[128..328],
+                ..Chunk::default()
+            },
+            Chunk {
+                format: 3,
+                payload: &body[328..],
+                ..Chunk::default()
+            },
+        ]);
+        assert_eq!(read(&input).unwrap()[1].payload, &body[..]);
+    }
+
+    #[test]
+    fn chunk_sizes_of_nothing_or_with_the_top_bit_are_refused_and_huge_ones_capped() {
+        // Conformance 6.
+        let set = |size: u32| {
+            let size = size.to_be_bytes();
+            bytes(&[Chunk {
+                id: 2,
+                length: 4,
+                kind: kind::SET_CHUNK_SIZE,
+                payload: &size,
+                ..Chunk::default()
+            }])
+        };
+        assert_eq!(read(&set(0)), Err(Error::ChunkSize { size: 0 }));
+        assert_eq!(read(&set(1 << 31)), Err(Error::ChunkSize { size: 1 << 31 }));
+        let mut reader = ChunkReader::new(Limits::default());
+        reader.next(&mut &set(i32::MAX as u32)[..]).unwrap();
+        assert_eq!(reader.chunk_size, MAX_CHUNK_SIZE as usize);
+        let short = bytes(&[Chunk {
+            id: 2,
+            length: 1,
+            kind: kind::SET_CHUNK_SIZE,
+            payload: b"x",
+            ..Chunk::default()
+        }]);
+        assert_eq!(read(&short), Err(Error::ShortControl { kind: 1, len: 1 }));
+    }
+
+    #[test]
+    fn abort_drops_the_partial_message_of_its_chunk_stream_only() {
+        // Conformance 7.
+        let body = [7; 200];
+        let id = 4_u32.to_be_bytes();
+        let input = bytes(&[
+            Chunk {
+                length: 200,
+                payload: &body[..128],
+                ..Chunk::default()
+            },
+            Chunk {
+                id: 6,
+                length: 200,
+                kind: kind::VIDEO,
+                payload: &body[..128],
+                ..Chunk::default()
+            },
+            Chunk {
+                id: 2,
+                length: 4,
+                kind: kind::ABORT,
+                payload: &id,
+                ..Chunk::default()
+            },
+            one(0, 4, 9, kind::AUDIO),
+            Chunk {
+                format: 3,
+                id: 6,
+                payload: &body[128..],
+                ..Chunk::default()
+            },
+        ]);
+        let kinds: Vec<_> = read(&input)
+            .unwrap()
+            .iter()
+            .map(|m| (m.kind, m.payload.len()))
+            .collect();
+        assert_eq!(kinds, [(kind::ABORT, 4), (kind::AUDIO, 1), (kind::VIDEO, 200)]);
+    }
+
+    #[test]
+    fn extended_timestamps_hold_absolute_times_and_deltas_of_any_value() {
+        // Conformance 8: 5 would fit the short field, and is legal in the long one.
+        let input = bytes(&[
+            Chunk {
+                extended: Some(0x0123_4567),
+                ..one(0, 4, EXTENDED, kind::AUDIO)
+            },
+            Chunk {
+                extended: Some(0x0100_0000),
+                ..one(1, 4, EXTENDED, kind::AUDIO)
+            },
+            Chunk {
+                extended: Some(5),
+                ..one(2, 4, EXTENDED, kind::AUDIO)
+            },
+        ]);
+        assert_eq!(times(&input), [0x0123_4567, 0x0223_4567, 0x0223_456c]);
+    }
+
+    #[test]
+    fn type_3_chunks_may_repeat_the_extended_timestamp_or_leave_it_out() {
+        // Conformance 9. Payloads that begin like the timestamp are the hard ones.
+        let time = 0x0123_4567_u32;
+        for body in [[0x01; 300], [0x23; 300], [0xee; 300]] {
+            for repeated in [Some(time), None] {
+                let input = bytes(&[
+                    Chunk {
+                        field: EXTENDED,
+                        extended: Some(time),
+                        length: 300,
+                        payload: &body[..128],
+                        ..Chunk::default()
+                    },
+                    Chunk {
+                        format: 3,
+                        extended: repeated,
+                        payload: &body[128..256],
+                        ..Chunk::default()
+                    },
+                    Chunk {
+                        format: 3,
+                        extended: repeated,
+                        payload: &body[256..],
+                        ..Chunk::default()
+                    },
+                    Chunk {
+                        extended: repeated,
+                        payload: &body[..128],
+                        ..one(3, 4, 0, 0)
+                    },
+                ]);
+                let messages = read(&input).unwrap();
+                assert_eq!(messages[0].payload, &body[..], "{repeated:x?}");
+            }
+        }
+        // A delta is repeated as it is; some repeat the whole time instead.
+        for repeated in [0x0100_0000, 0x0100_0000 + 10] {
+            let body = [9; 129];
+            let input = bytes(&[
+                one(0, 4, 10, kind::AUDIO),
+                Chunk {
+                    format: 1,
+                    field: EXTENDED,
+                    extended: Some(0x0100_0000),
+                    length: 129,
+                    payload: &body[..128],
+                    ..Chunk::default()
+                },
+                Chunk {
+                    format: 3,
+                    extended: Some(repeated),
+                    payload: &body[128..],
+                    ..Chunk::default()
+                },
+            ]);
+            assert_eq!(read(&input).unwrap()[1].payload, &body[..]);
+        }
+    }
+
+    #[test]
+    fn a_message_begun_with_type_3_steps_by_the_last_delta() {
+        // Conformance 10.
+        let input = bytes(&[
+            one(0, 4, 1000, kind::AUDIO),
+            one(1, 4, 23, kind::AUDIO),
+            one(3, 4, 0, 0),
+            one(3, 4, 0, 0),
+        ]);
+        assert_eq!(times(&input), [1000, 1023, 1046, 1069]);
+    }
+
+    #[test]
+    fn type_3_after_type_0_takes_the_step_that_stays_with_the_other_track() {
+        // Conformance 10: alone, or beside a track that stands still, the step is none.
+        let alone = [one(0, 4, 1000, kind::AUDIO), one(3, 4, 0, 0)];
+        assert_eq!(times(&bytes(&alone)), [1000, 1000]);
+        let beside = [
+            one(0, 6, 1010, kind::VIDEO),
+            one(0, 4, 1000, kind::AUDIO),
+            one(3, 4, 0, 0),
+        ];
+        assert_eq!(times(&bytes(&beside)), [1010, 1000, 1000]);
+        // By the letter of the specification: the other track has gone on as well.
+        let letter = [one(0, 4, 40, kind::AUDIO), one(0, 6, 80, kind::VIDEO), one(3, 4, 0, 0)];
+        assert_eq!(times(&bytes(&letter)), [40, 80, 80]);
+    }
+
+    #[test]
+    fn chunks_without_a_header_to_refer_to_are_survived_a_few_times() {
+        // Conformance 11: type 1 first has everything but a time base; the message is whole.
+        let first = [
+            one(0, 6, 500, kind::VIDEO),
+            one(1, 4, 23, kind::AUDIO),
+            one(2, 4, 23, 0),
+        ];
+        assert_eq!(times(&bytes(&first)), [500, 523, 546]);
+        let orphan = |count: usize| {
+            let mut chunks: Vec<Chunk<'_>> = (0..count)
+                .map(|_| Chunk {
+                    format: 3,
+                    id: 9,
+                    ..Chunk::default()
+                })
+                .collect();
+            chunks.push(one(0, 4, 7, kind::AUDIO));
+            read(&bytes(&chunks))
+        };
+        assert_eq!(orphan(8).unwrap().last().unwrap().timestamp, 7);
+        assert_eq!(
+            orphan(9),
+            Err(Error::MissingHeader {
+                chunk_stream: 9,
+                count: 9
+            })
+        );
+    }
+
+    #[test]
+    fn the_clock_goes_on_over_the_32_bit_wrap() {
+        // Conformance 12.
+        let near = u32::MAX - 10;
+        let wide = |time: u32, kind: u8, id: u32| Chunk {
+            extended: Some(time),
+            ..one(0, id, EXTENDED, kind)
+        };
+        let input = bytes(&[
+            wide(near, kind::AUDIO, 4),
+            one(0, 4, 12, kind::AUDIO),
+            // A track first heard of after the wrap is on the same clock, and so is one that is a little behind.
+            one(0, 6, 15, kind::VIDEO),
+            wide(near + 5, kind::AUDIO, 4),
+            one(1, 4, 30, kind::AUDIO),
+        ]);
+        let base = i64::from(near);
+        assert_eq!(times(&input), [base, base + 23, base + 26, base + 5, base + 35]);
+    }
+
+    #[test]
+    fn an_extended_delta_is_signed() {
+        // Conformance 13.
+        let input = bytes(&[
+            one(0, 4, 1000, kind::AUDIO),
+            Chunk {
+                extended: Some((-40_i32) as u32),
+                ..one(1, 4, EXTENDED, kind::AUDIO)
+            },
+        ]);
+        assert_eq!(times(&input), [1000, 960]);
+    }
+
+    #[test]
+    fn messages_partial_messages_and_chunk_streams_are_bounded() {
+        // Conformance 14.
+        let long = bytes(&[Chunk {
+            length: (10 << 20) + 1,
+            ..Chunk::default()
+        }]);
+        assert!(matches!(read(&long), Err(Error::MessageTooLong { len, .. }) if len == (10 << 20) + 1));
+        let body = [0; 128];
+        let partial = |count: u32| {
+            let chunks: Vec<_> = (0..count)
+                .map(|i| Chunk {
+                    id: 10 + i,
+                    length: 200,
+                    payload: &body,
+                    ..Chunk::default()
+                })
+                .collect();
+            read(&bytes(&chunks))
+        };
+        assert_eq!(partial(4), Ok(vec![]));
+        assert_eq!(partial(5), Err(Error::TooManyPartialMessages { max: 4 }));
+        let streams = |count: u32| {
+            let chunks: Vec<_> = (0..count).map(|i| one(0, 300 + i, 0, kind::AUDIO)).collect();
+            read(&bytes(&chunks)).map(|messages| messages.len())
+        };
+        assert_eq!(streams(64), Ok(64));
+        assert_eq!(streams(65), Err(Error::TooManyChunkStreams { max: 64 }));
+    }
+
+    #[test]
+    fn a_promised_length_is_not_allocated_before_bytes_have_come() {
+        // Conformance 14.
+        let mut reader = ChunkReader::new(Limits::default());
+        let promise = bytes(&[Chunk {
+            length: 10 << 20,
+            payload: b"x",
+            ..Chunk::default()
+        }]);
+        reader.next(&mut &promise[..]).unwrap();
+        assert!(reader.buffered() <= FIRST_RESERVATION, "{}", reader.buffered());
+    }
+
+    #[test]
+    fn a_header_repeated_in_the_midst_of_a_message_continues_it_and_a_different_one_replaces_it() {
+        let body = [3; 200];
+        let again = bytes(&[
+            Chunk {
+                length: 200,
+                payload: &body[..128],
+                ..Chunk::default()
+            },
+            Chunk {
+                length: 200,
+                payload: &body[128..],
+                ..Chunk::default()
+            },
+        ]);
+        assert_eq!(read(&again).unwrap()[0].payload, &body[..]);
+        let other = bytes(&[
+            Chunk {
+                length: 200,
+                payload: &body[..128],
+                ..Chunk::default()
+            },
+            one(0, 4, 5, kind::VIDEO),
+        ]);
+        assert_eq!(read(&other).unwrap()[0].payload, "x");
+    }
+
+    /// A sender that uses the shortest header it may, and interleaves chunk by chunk.
+    fn send(messages: &[(u32, u8, u32, Vec<u8>)], chunk_size: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut writer = ChunkWriter::default();
+        writer.set_chunk_size(chunk_size, &mut out);
+        let size = chunk_size as usize;
+        // id -> (time, delta, length, kind) of the newest message.
+        let mut known: std::collections::HashMap<u32, (u32, Option<u32>, usize, u8)> = std::collections::HashMap::new();
+        let mut open: Vec<(u32, Option<u32>, &[u8])> = Vec::new();
+        let mut queue = messages.iter();
+        let mut turn = 0;
+        loop {
+            // At most three messages are open, no two on one chunk stream.
+            if open.len() < 3
+                && let Some((id, kind, time, body)) = queue.as_slice().first()
+                && open.iter().all(|(open, ..)| open != id)
+            {
+                queue.next();
+                let previous = known.get(id).copied();
+                let delta = previous
+                    .map(|(last, ..)| time.wrapping_sub(last))
+                    .filter(|delta| *delta < 1 << 30);
+                let (format, field) = match (previous, delta) {
+                    (Some((_, last, length, k)), Some(delta)) if length == body.len() && k == *kind => {
+                        (if last == Some(delta) && delta < EXTENDED { 3 } else { 2 }, delta)
+                    }
+                    (Some(_), Some(delta)) => (1, delta),
+                    _ => (0, *time),
+                };
+                let extended = (field >= EXTENDED).then_some(field);
+                known.insert(
+                    *id,
+                    (*time, if format == 0 { None } else { Some(field) }, body.len(), *kind),
+                );
+                let (now, later) = body.split_at(size.min(body.len()));
+                Chunk {
+                    format,
+                    id: *id,
+                    field: field.min(EXTENDED),
+                    extended,
+                    length: body.len(),
+                    kind: *kind,
+                    payload: now,
+                }
+                .write(&mut out);
+                if !later.is_empty() {
+                    open.push((*id, extended, later));
+                }
+            } else if open.is_empty() {
+                return out;
+            }
+            if !open.is_empty() {
+                turn = (turn + 1) % open.len();
+                let (id, extended, rest) = open[turn];
+                let (now, later) = rest.split_at(size.min(rest.len()));
+                Chunk {
+                    format: 3,
+                    id,
+                    extended,
+                    payload: now,
+                    ..Chunk::default()
+                }
+                .write(&mut out);
+                if later.is_empty() {
+                    open.remove(turn);
+                } else {
+                    open[turn].2 = later;
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_arrives_in_pieces_of_any_size(
+            steps in prop::collection::vec((0..4_usize, 0..2_u8, 0..20_000_000_u32, 0..700_usize), 1..30),
+            chunk_size in 1..300_u32,
+            start in any::<u32>(),
+            pieces in prop::collection::vec(1..200_usize, 1..20),
+        ) {
+            let mut time = start;
+            let messages: Vec<_> = steps.iter().enumerate().map(|(index, (stream, kind, step, length))| {
+                time = time.wrapping_add(*step);
+                ([3, 64, 319, 65_599][*stream], kind::AUDIO + kind, time, vec![index as u8; *length])
+            }).collect();
+            let input = send(&messages, chunk_size);
+            let mut reader = ChunkReader::new(Limits::default());
+            let mut received = Vec::new();
+            let (mut rest, mut turn) = (&input[..], 0);
+            while !rest.is_empty() {
+                let (mut piece, later) = rest.split_at(pieces[turn % pieces.len()].min(rest.len()));
+                while let Some(message) = reader.next(&mut piece).unwrap() {
+                    received.push(message);
+                }
+                (rest, turn) = (later, turn + 1);
+            }
+            prop_assert_eq!(reader.buffered(), 0);
+            for id in [3, 64, 319, 65_599] {
+                let sent: Vec<_> = messages.iter().filter(|m| m.0 == id).map(|m| (m.1, m.2, m.3.clone())).collect();
+                let got: Vec<_> = received.iter().filter(|m| m.chunk_stream == id && m.kind != kind::SET_CHUNK_SIZE)
+                    .map(|m| (m.kind, m.timestamp as u32, m.payload.to_vec())).collect();
+                prop_assert_eq!(sent, got);
+            }
+        }
+
+        #[test]
+        fn garbage_neither_panics_nor_fills_memory(input in prop::collection::vec(any::<u8>(), 0..4000), step in 1..300_usize) {
+            let limits = Limits { max_message_bytes: 5000, max_partial_messages: 3, max_chunk_streams: 8 };
+            let mut reader = ChunkReader::new(limits);
+            'all: for mut piece in input.chunks(step) {
+                loop {
+                    match reader.next(&mut piece) {
+                        Ok(Some(_)) => {}
+                        Ok(None) => break,
+                        Err(_) => break 'all,
+                    }
+                }
+                prop_assert!(reader.buffered() <= 3 * 5000);
+            }
         }
     }
 }
