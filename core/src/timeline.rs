@@ -88,6 +88,8 @@ struct TrackState {
     offset: i64,
     /// Media time at which the newest frame began and (as far as is known) ended, in ticks.
     last: Option<(i64, i64)>,
+    /// A frame has been placed since the epoch began.
+    placed: bool,
 }
 
 impl TrackState {
@@ -206,6 +208,7 @@ impl Timeline {
                 last_raw: None,
                 offset: 0,
                 last: None,
+                placed: false,
             });
             self.tracks.sort_by_key(|s| (!s.track.is_video(), s.track.id));
             return;
@@ -221,7 +224,7 @@ impl Timeline {
 
     /// Takes the next frame in arrival order, with the encoder's `dts`. `arrival_us` is monotonic and counts on the same scale as `start_us`.
     pub fn push(&mut self, frame: Frame, arrival_us: i64) {
-        let Some(index) = self.tracks.iter().position(|s| s.track.id == frame.track) else {
+        let Some(index) = self.index(frame.track) else {
             self.repairs.dropped += 1;
             return;
         };
@@ -257,32 +260,43 @@ impl Timeline {
 
     fn jumps(&self, index: usize, frame: &Frame) -> bool {
         let state = &self.tracks[index];
-        state
-            .last_raw
-            .is_some_and(|last| state.us(frame.dts - last).abs() > JUMP_US)
+        let Some(last) = state.last_raw else { return false };
+        if state.us(frame.dts - last).abs() <= JUMP_US {
+            return false;
+        }
+        // Sound that was away and comes back where the picture is has not jumped.
+        let mapped_us = state.us(frame.dts - state.offset);
+        let picture = self
+            .tracks
+            .iter()
+            .filter(|other| other.active && other.track.is_video())
+            .find_map(|other| Some(other.us(other.last?.0)));
+        state.track.is_video() || picture.is_none_or(|picture_us| (mapped_us - picture_us).abs() > JUMP_US)
     }
 
     // ---- gathering: hold frames until it is clear where the epoch starts -------------------------------------------------
 
     fn gather(&mut self, index: usize, frame: Frame, arrival_us: i64) {
-        let raw_us = self.tracks[index].us(frame.dts);
+        let state = &self.tracks[index];
+        let raw_us = state.us(frame.dts);
+        let steady = state
+            .last_raw
+            .is_some_and(|last| state.us(frame.dts - last).abs() <= JUMP_US);
         let gathering = self.gathering.get_or_insert_with(|| Gathering {
             held: VecDeque::new(),
             bytes: 0,
             since_us: arrival_us,
             jumped: None,
         });
-        // After a jump, a track that is not yet near the new clock still speaks of the old one.
+        // After a jump, a track that goes on steadily still speaks of the old clock until it jumps as well.
         let fresh = gathering
             .jumped
-            .is_none_or(|at| (raw_us - at).abs() < 2 * GATHER_US + KEYFRAME_WAIT_US)
-            && (gathering.jumped.is_none()
-                || self.tracks[index]
-                    .last_raw
-                    .is_none_or(|last| self.tracks[index].us(frame.dts - last).abs() > JUMP_US));
-        let fresh = fresh
-            || gathering.jumped.is_some() && gathering.held.iter().any(|h| h.fresh && h.frame.track == frame.track);
-        if !fresh && gathering.jumped.is_some() {
+            .is_none_or(|at| !steady && (raw_us - at).abs() < KEYFRAME_WAIT_US)
+            || gathering
+                .held
+                .iter()
+                .any(|held| held.fresh && held.frame.track == frame.track);
+        if !fresh {
             self.tracks[index].last_raw = Some(frame.dts);
         }
         gathering.bytes += frame.payload.len();
@@ -296,33 +310,32 @@ impl Timeline {
 
     fn try_start(&mut self, arrival_us: i64) {
         let Some(gathering) = &self.gathering else { return };
-        let fresh_tracks = |track: TrackId| gathering.held.iter().filter(move |h| h.fresh && h.frame.track == track);
-        let span = {
-            let mut raw = gathering
-                .held
-                .iter()
-                .filter(|h| h.fresh)
-                .map(|h| self.state(h.frame.track).us(h.frame.dts));
-            let first = raw.next().unwrap_or(0);
-            let (low, high) = raw.fold((first, first), |(low, high), us| (low.min(us), high.max(us)));
-            high - low
-        };
-        let waited = (arrival_us - gathering.since_us).max(span);
-        let overflow = gathering.held.len() >= GATHER_FRAMES || gathering.bytes >= GATHER_BYTES;
-        let video_known = self.tracks.iter().any(|s| s.track.is_video());
-        let video_ready = self
-            .tracks
+        let of = |track: TrackId| gathering.held.iter().filter(move |held| held.frame.track == track);
+        let has_fresh = |track: TrackId| of(track).any(|held| held.fresh);
+        let mut raw = gathering
+            .held
             .iter()
-            .any(|s| s.track.is_video() && fresh_tracks(s.track.id).any(|h| h.frame.keyframe));
-        let both_kinds = video_known && self.tracks.iter().any(|s| !s.track.is_video());
-        let all_here = both_kinds
+            .filter(|held| held.fresh)
+            .map(|held| self.state(held.frame.track).us(held.frame.dts));
+        let first = raw.next().unwrap_or(0);
+        let (low, high) = raw.fold((first, first), |(low, high), us| (low.min(us), high.max(us)));
+        let waited = (arrival_us - gathering.since_us).max(high - low);
+
+        let (video, sound): (Vec<&TrackState>, Vec<&TrackState>) =
+            self.tracks.iter().partition(|state| state.track.is_video());
+        let all_here = !video.is_empty()
+            && !sound.is_empty()
             && self
                 .tracks
                 .iter()
-                .all(|s| fresh_tracks(s.track.id).any(|h| h.frame.keyframe));
-        let video_late = video_known && !video_ready;
-        let start = all_here || (waited >= GATHER_US && !video_late) || waited >= KEYFRAME_WAIT_US || overflow;
-        if start {
+                .all(|state| of(state.track.id).any(|held| held.fresh && held.frame.keyframe));
+        // After the wait, a track that stayed on its old clock serves as well.
+        let keyframe_here = video.iter().any(|state| {
+            let id = state.track.id;
+            of(id).any(|held| held.frame.keyframe && (held.fresh || !has_fresh(id)))
+        });
+        let late = waited >= GATHER_US && (video.is_empty() || keyframe_here) || waited >= KEYFRAME_WAIT_US;
+        if all_here || late || gathering.held.len() >= GATHER_FRAMES || gathering.bytes >= GATHER_BYTES {
             self.start_epoch();
         }
     }
@@ -332,92 +345,103 @@ impl Timeline {
         &self.tracks[index]
     }
 
+    fn index(&self, track: TrackId) -> Option<usize> {
+        self.tracks.iter().position(|state| state.track.id == track)
+    }
+
     fn start_epoch(&mut self) {
         let Some(gathering) = self.gathering.take() else { return };
-        let old = |h: &Held| !h.fresh;
-        let jumped = gathering.jumped.is_some();
-        // Frames of a track that did jump, but were sent before its jump, end the old epoch.
+        // What a track sent before its jump, or before the keyframe with which it begins anew, ends the old epoch.
         let mut held = Vec::with_capacity(gathering.held.len());
-        let has_fresh: Vec<TrackId> = self
-            .tracks
+        let ids: Vec<TrackId> = self.tracks.iter().map(|state| state.track.id).collect();
+        let begins: Vec<(TrackId, usize)> = ids
             .iter()
-            .map(|s| s.track.id)
-            .filter(|id| gathering.held.iter().any(|h| h.fresh && h.frame.track == *id))
+            .filter_map(|id| {
+                let own = |held: &&(usize, &Held)| held.1.frame.track == *id;
+                let numbered: Vec<(usize, &Held)> = gathering.held.iter().enumerate().collect();
+                let fresh = numbered
+                    .iter()
+                    .filter(own)
+                    .find(|(_, held)| held.fresh)
+                    .map(|(number, _)| *number);
+                fresh
+                    .or_else(|| {
+                        numbered
+                            .iter()
+                            .filter(own)
+                            .find(|(_, held)| held.frame.keyframe)
+                            .map(|(number, _)| *number)
+                    })
+                    .map(|number| (*id, number))
+            })
             .collect();
-        for h in gathering.held {
-            if old(&h) && has_fresh.contains(&h.frame.track) {
-                if let Some(index) = self.tracks.iter().position(|s| s.track.id == h.frame.track) {
-                    self.place_in_order(index, h.frame, h.arrival_us);
+        for (number, h) in gathering.held.into_iter().enumerate() {
+            let begun = begins
+                .iter()
+                .any(|(id, first)| *id == h.frame.track && number >= *first);
+            match self.index(h.frame.track) {
+                Some(index) if !begun && self.tracks[index].active && self.epochs > 0 => {
+                    self.place_in_order(index, h.frame, h.arrival_us)
                 }
-            } else {
-                held.push(h);
+                _ if begun => held.push(h),
+                _ => self.repairs.dropped += 1,
             }
         }
         // The origin: the first keyframe of video; without video, the earliest frame (conformance 41).
+        let is_video = |timeline: &Self, h: &Held| timeline.state(h.frame.track).track.is_video();
+        let us = |timeline: &Self, h: &Held| timeline.state(h.frame.track).us(h.frame.dts);
         let origin = held
             .iter()
-            .find(|h| h.frame.keyframe && self.state(h.frame.track).track.is_video())
-            .map(|h| (self.state(h.frame.track).us(h.frame.dts), h.arrival_us))
-            .or_else(|| {
-                held.iter()
-                    .filter(|h| !self.state(h.frame.track).track.is_video())
-                    .map(|h| (self.state(h.frame.track).us(h.frame.dts), h.arrival_us))
-                    .min()
-            });
-        let Some((origin_us, arrival_us)) = origin else {
+            .find(|h| h.frame.keyframe && is_video(self, h))
+            .or_else(|| held.iter().filter(|h| !is_video(self, h)).min_by_key(|h| us(self, h)));
+        let Some((origin_us, arrival_us, origin_fresh)) = origin.map(|h| (us(self, h), h.arrival_us, h.fresh)) else {
             self.repairs.dropped += held.len() as u64;
             return;
         };
         let resumed = self.epochs > 0 || self.first_epoch_is_discontinuity;
+        // A break lasts as long on the media clock as it did on the server's, and never runs into what is out already.
         let start_us = if resumed {
             self.end_us().max(arrival_us)
         } else {
             self.floor_us
         };
-        let start_us = if jumped {
-            self.end_us().max(arrival_us.min(self.end_us() + 3_600_000_000))
-        } else {
-            start_us
-        };
         for index in 0..self.tracks.len() {
             let id = self.tracks[index].track.id;
-            let first = held.iter().find(|h| h.frame.track == id);
+            let mut own = held.iter().filter(|h| h.frame.track == id);
+            let first = own.clone().next();
             let state = &mut self.tracks[index];
             if let Some(next) = state.next.take() {
                 state.track = next;
             }
-            state.active = first.is_some()
-                && (!state.track.is_video() || held.iter().any(|h| h.frame.track == id && h.frame.keyframe));
-            // A track whose clock did not jump with the others is anchored by its own first frame.
-            let own = first.is_some_and(|h| !h.fresh);
+            state.active = first.is_some() && (!state.track.is_video() || own.clone().any(|h| h.frame.keyframe));
             let base_us = match first {
-                Some(h) if own => state.us(h.frame.dts),
+                // On another clock than the origin: anchored by what arrived with it.
+                Some(first) if first.fresh != origin_fresh => {
+                    let beside = own.find(|h| h.arrival_us >= arrival_us).unwrap_or(first);
+                    state.us(beside.frame.dts)
+                }
                 _ => origin_us,
             };
             state.offset = state.ticks(base_us) - state.ticks(start_us);
             state.last_raw = None;
-            state.last = state.last.filter(|_| resumed);
         }
         self.open(start_us, arrival_us, resumed);
-        let mut begun: Vec<TrackId> = Vec::new();
         for h in held {
-            let Some(index) = self.tracks.iter().position(|s| s.track.id == h.frame.track) else {
+            let Some(index) = self.index(h.frame.track) else {
                 continue;
             };
             let state = &self.tracks[index];
-            let media = h.frame.dts - state.offset;
-            let start = state.ticks(start_us);
             let leading = if state.track.is_video() {
-                !begun.contains(&h.frame.track) && !h.frame.keyframe
+                !state.placed && !h.frame.keyframe
             } else {
-                // Sound that ends before the first picture has nothing to go with.
-                media + i64::from(frame_ticks(&state.track, &h.frame).unwrap_or(0)) <= start
+                // Sound that is over, or nearly, when the first picture begins has nothing to go with.
+                let length = i64::from(frame_ticks(&state.track, &h.frame).unwrap_or(0));
+                h.frame.dts - state.offset + length / 2 < state.ticks(start_us)
             };
             if leading || !state.active {
                 self.repairs.dropped += 1;
                 continue;
             }
-            begun.push(h.frame.track);
             self.place_in_order(index, h.frame, h.arrival_us);
         }
     }
@@ -426,6 +450,9 @@ impl Timeline {
         self.epochs += 1;
         self.pending_epoch = false;
         self.floor_us = self.floor_us.max(start_us);
+        for state in &mut self.tracks {
+            state.placed = false;
+        }
         self.drift = Drift {
             anchored: None,
             least: None,
@@ -491,7 +518,8 @@ impl Timeline {
                 state.last_raw = None;
                 state.track = next;
             }
-            if !state.active {
+            // Pictures join at their own keyframe, sound at any time.
+            if !state.active && (state.track.id == frame.track || !state.track.is_video()) {
                 state.offset = state.ticks(offset_us);
                 state.active = true;
                 state.last_raw = None;
@@ -523,16 +551,27 @@ impl Timeline {
             let length = i64::from(ticks.unwrap_or(state.track.timescale / 50));
             // Conformance 43: the sample clock leads; the encoder's milliseconds correct it only beyond 1.5 frames.
             match state.last {
-                Some((_, end)) if mapped - end < -(length * 3 / 2) => {
+                Some((_, end)) if state.placed && mapped - end < -(length * 3 / 2) => {
                     self.repairs.dropped += 1;
                     return;
                 }
-                Some((_, end)) if mapped - end <= length * 3 / 2 => frame.dts = end,
-                _ => frame.dts = mapped,
+                Some((_, end)) if state.placed && mapped - end <= length * 3 / 2 => frame.dts = end,
+                _ => {
+                    let earliest = state
+                        .last
+                        .map_or(i64::MIN, |(_, end)| end)
+                        .max(state.ticks(self.floor_us));
+                    if mapped + length < earliest {
+                        self.repairs.dropped += 1;
+                        return;
+                    }
+                    frame.dts = mapped.max(earliest);
+                }
             }
             frame.duration = frame.duration.or(ticks);
             state.last = Some((frame.dts, frame.dts + length));
         }
+        state.placed = true;
         let media_us = state.us(frame.dts);
         let video = state.track.is_video();
         self.out.push_back(Output::Frame(frame));
@@ -576,6 +615,7 @@ impl Timeline {
                     payload: payload.clone(),
                 }));
                 self.tracks[index].last = Some((end, end + i64::from(length)));
+                self.tracks[index].placed = true;
                 self.repairs.silence += 1;
                 end += i64::from(length);
             }
