@@ -144,3 +144,94 @@ fn program_config(bits: &mut Bits<'_>) -> Result<u8, Error> {
     bits.skip(comment * 8)?;
     Ok(channels as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(config: &[u8]) -> (String, u32, u8, Option<u32>) {
+        let description = parse_config(config).unwrap();
+        let Media::Audio {
+            sample_rate,
+            channels,
+            frame_samples,
+        } = description.media
+        else {
+            panic!("sound")
+        };
+        assert_eq!(description.config, config);
+        (description.codec_string, sample_rate, channels, frame_samples)
+    }
+
+    #[test]
+    fn rate_and_channels_are_those_of_the_configuration() {
+        // Conformance 34.
+        assert_eq!(read(&[0x12, 0x10]), ("mp4a.40.2".into(), 44_100, 2, Some(1024)));
+        assert_eq!(read(&[0x11, 0x88]), ("mp4a.40.2".into(), 48_000, 1, Some(1024)));
+        assert_eq!(read(&[0x11, 0xb8]), ("mp4a.40.2".into(), 48_000, 8, Some(1024)));
+        // 960 samples a frame, and a rate written out.
+        assert_eq!(read(&[0x12, 0x14]).3, Some(960));
+        assert_eq!(
+            read(&[0x17, 0x80, 0x56, 0x22, 0x10]),
+            ("mp4a.40.2".into(), 44_100, 2, Some(1024))
+        );
+    }
+
+    #[test]
+    fn explicit_sbr_and_ps_give_the_rate_and_channels_of_the_output() {
+        // Conformance 34: hierarchical, then backward compatible, which is how most encoders write it.
+        assert_eq!(
+            read(&[0x2b, 0x11, 0x88, 0x00]),
+            ("mp4a.40.5".into(), 48_000, 2, Some(2048))
+        );
+        assert_eq!(
+            read(&[0xeb, 0x09, 0x88, 0x00]),
+            ("mp4a.40.29".into(), 48_000, 2, Some(2048))
+        );
+        assert_eq!(
+            read(&[0x13, 0x10, 0x56, 0xe5, 0x98]),
+            ("mp4a.40.5".into(), 48_000, 2, Some(2048))
+        );
+        assert_eq!(
+            read(&[0x13, 0x08, 0x56, 0xe5, 0x9d, 0x48, 0x80]),
+            ("mp4a.40.29".into(), 48_000, 2, Some(2048))
+        );
+        // The extension that says there is none.
+        assert_eq!(
+            read(&[0x11, 0x90, 0x56, 0xe5, 0x00]),
+            ("mp4a.40.2".into(), 48_000, 2, Some(1024))
+        );
+    }
+
+    #[test]
+    fn implicit_sbr_stays_what_it_says_it_is() {
+        assert_eq!(read(&[0x13, 0x10]), ("mp4a.40.2".into(), 24_000, 2, Some(1024)));
+    }
+
+    #[test]
+    fn a_program_config_element_is_counted() {
+        // LC, 48 kHz, layout 0; two front elements (a single, a pair), one back pair, one LFE.
+        let mut bits = String::from("00010 0011 0000 0 0 0");
+        bits.push_str(" 0000 01 0011 0010 0000 0001 01 000 0000 0 0 0 00000 10001 10010 0000");
+        let bits: Vec<u8> = bits.bytes().filter(|b| *b != b' ').map(|b| b - b'0').collect();
+        let mut config: Vec<u8> = bits
+            .chunks(8)
+            .map(|c| c.iter().enumerate().fold(0, |byte, (i, bit)| byte | bit << (7 - i)))
+            .collect();
+        config.push(0);
+        assert_eq!(read(&config), ("mp4a.40.2".into(), 48_000, 6, Some(1024)));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for config in [
+            &[][..],
+            &[0x12],
+            &[0x00, 0x00],
+            &[0x16, 0x90],
+            &[0x17, 0x80, 0x00, 0x00, 0x90],
+        ] {
+            assert!(parse_config(config).is_err(), "{config:02x?}");
+        }
+    }
+}

@@ -182,3 +182,43 @@ fn substream(frame: &[u8]) -> Result<Substream, Error> {
         locations,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_frame_of_ac3_becomes_a_box() {
+        // 48 kHz, 384 kbit/s, 3/2 with LFE.
+        let frame = [0x0b, 0x77, 0, 0, 0x1c, 0x40, 0xe1, 0x00];
+        let (description, samples) = describe(Codec::Ac3, &frame).unwrap();
+        assert_eq!(samples, 1536);
+        assert_eq!(description.config[..], [0x10, 0x3d, 0xc0]);
+        assert_eq!(
+            description.media,
+            Media::Audio {
+                sample_rate: 48_000,
+                channels: 6,
+                frame_samples: Some(1536)
+            }
+        );
+        assert!(describe(Codec::Ac3, &frame[..6]).is_err());
+        assert!(describe(Codec::Eac3, &frame).is_err());
+    }
+
+    #[test]
+    fn a_sync_frame_of_eac3_with_a_dependent_substream_becomes_a_box() {
+        // Independent 3/2 with LFE, 256 bytes; dependent 2/0 of 256 bytes with a channel map of Lrs/Rrs.
+        let mut frame = vec![0x0b, 0x77, 0x00, 0x7f, 0x3f, 0x87, 0xc0, 0x00];
+        frame.resize(256, 0);
+        let (alone, samples) = describe(Codec::Eac3, &frame).unwrap();
+        assert_eq!(samples, 1536);
+        assert_eq!(alone.config[..], [0x02, 0x00, 0x20, 0x0f, 0x00]);
+        let mut dependent = vec![0x0b, 0x77, 0x40, 0x7f, 0x34, 0x87, 0xd0, 0x20, 0x00];
+        dependent.resize(256, 0);
+        frame.extend_from_slice(&dependent);
+        let (both, _) = describe(Codec::Eac3, &frame).unwrap();
+        assert_eq!(both.config[..], [0x04, 0x00, 0x20, 0x0f, 0x02, 0x02]);
+        assert!(matches!(both.media, Media::Audio { channels: 8, .. }));
+    }
+}

@@ -225,3 +225,68 @@ fn scaling_list(bits: &mut Bits<'_>, size: usize) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// High profile, 1920x1080 cropped from 1088 lines, 30 frames a second (x264).
+    const SPS: &[u8] = &[
+        0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00, 0x04,
+        0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc6, 0x58,
+    ];
+    const PPS: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
+
+    /// A record of that SPS.
+    pub(crate) fn record(length: u8, tail: &[u8]) -> Vec<u8> {
+        let head = [1, SPS[1], SPS[2], SPS[3], length, 0xe1, 0, SPS.len() as u8];
+        [&head[..], SPS, &[1, 0, PPS.len() as u8], PPS, tail].concat()
+    }
+
+    #[test]
+    fn size_rate_and_codecs_string_come_from_the_record() {
+        let (description, length_size) = parse_config(&record(0xff, &[])).unwrap();
+        assert_eq!(length_size, 4);
+        assert_eq!(description.codec_string, "avc1.640028");
+        assert_eq!(
+            description.media,
+            Media::Video {
+                width: 1920,
+                height: 1080,
+                sar: (1, 1),
+                frame_rate: Some((30, 1))
+            }
+        );
+    }
+
+    #[test]
+    fn the_four_bytes_of_high_profile_are_there_even_if_the_encoder_left_them_out() {
+        // Conformance 83.
+        let complete = record(0xff, &[0xfd, 0xf8, 0xf8, 0]);
+        for tail in [&[][..], &[0xfd], &[0xfd, 0xf8, 0xf8, 0]] {
+            assert_eq!(
+                parse_config(&record(0xff, tail)).unwrap().0.config,
+                complete,
+                "{tail:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_record_says_four_byte_lengths_whatever_the_stream_has() {
+        // Conformance 38.
+        for (length, size) in [(0xfc, 1), (0xfd, 2), (0xff, 4), (0x03, 4)] {
+            let (description, length_size) = parse_config(&record(length, &[])).unwrap();
+            assert_eq!((length_size, description.config[4]), (size, 0xff));
+        }
+    }
+
+    #[test]
+    fn records_cut_anywhere_are_errors() {
+        let whole = record(0xff, &[]);
+        for len in 0..whole.len() {
+            assert!(parse_config(&whole[..len]).is_err(), "{len}");
+        }
+        assert!(parse_config(&[0; 40]).is_err());
+    }
+}

@@ -37,3 +37,37 @@ pub(crate) fn describe(frame: &[u8]) -> Result<(Description, u32), Error> {
     };
     Ok((description, samples))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_give_rate_channels_and_samples() {
+        for (header, rate, channels, samples) in [
+            ([0xff, 0xfb, 0x90, 0x64], 44_100, 2, 1152),
+            ([0xff, 0xfb, 0x94, 0xc4], 48_000, 1, 1152),
+            ([0xff, 0xf3, 0x90, 0x64], 22_050, 2, 576),
+            ([0xff, 0xe3, 0x98, 0x64], 8_000, 2, 576),
+        ] {
+            let (description, length) = describe(&header).unwrap();
+            assert_eq!(length, samples);
+            assert_eq!(
+                description.media,
+                Media::Audio {
+                    sample_rate: rate,
+                    channels,
+                    frame_samples: Some(samples)
+                }
+            );
+        }
+        for broken in [
+            &[0xff, 0xfb, 0x90][..],
+            &[0xff, 0xfd, 0x90, 0x64],
+            &[0xff, 0xfb, 0x9c, 0x64],
+            &[0xff, 0xeb, 0x90, 0x64],
+        ] {
+            assert!(describe(broken).is_err());
+        }
+    }
+}

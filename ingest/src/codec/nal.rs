@@ -131,3 +131,74 @@ fn annex_b(bytes: &[u8]) -> Option<Bytes> {
     put(&bytes[begin?..]);
     Some(out.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::avc;
+
+    fn units(length_size: usize, nals: &[&[u8]]) -> Bytes {
+        let mut out = Vec::new();
+        for nal in nals {
+            out.extend_from_slice(&(nal.len() as u32).to_be_bytes()[4 - length_size..]);
+            out.extend_from_slice(nal);
+        }
+        out.into()
+    }
+
+    const AUD: &[u8] = &[0x09, 0xf0];
+    const SEI: &[u8] = &[0x06, 0x04, 1, 2, 3];
+    const IDR: &[u8] = &[0x65, 9, 9, 9];
+    const SLICE: &[u8] = &[0x41, 8, 8];
+    const FILLER: &[u8] = &[0x0c, 0xff, 0xff];
+
+    #[test]
+    fn lengths_of_one_two_and_four_bytes_become_four() {
+        // Conformance 38.
+        for size in [1, 2, 3, 4] {
+            let unit = normalize(units(size, &[SEI, IDR]), size, avc::class).unwrap().unwrap();
+            assert_eq!(unit.payload, units(4, &[SEI, IDR]));
+            assert!(unit.random_access);
+        }
+    }
+
+    #[test]
+    fn delimiters_and_filler_go_and_captions_stay() {
+        // Conformance 38.
+        let unit = normalize(units(4, &[AUD, SEI, AUD, SLICE, FILLER, b""]), 4, avc::class)
+            .unwrap()
+            .unwrap();
+        assert_eq!(unit.payload, units(4, &[SEI, SLICE]));
+        assert!(!unit.random_access);
+        assert_eq!(normalize(units(4, &[AUD, FILLER]), 4, avc::class), Ok(None));
+        assert_eq!(normalize(Bytes::new(), 4, avc::class), Ok(None));
+    }
+
+    #[test]
+    fn noise_at_the_ends_costs_no_copy() {
+        let payload = units(4, &[AUD, SEI, IDR, FILLER]);
+        let start = payload.as_ptr();
+        let unit = normalize(payload, 4, avc::class).unwrap().unwrap();
+        assert_eq!(unit.payload, units(4, &[SEI, IDR]));
+        assert_eq!(unit.payload.as_ptr(), start.wrapping_add(4 + AUD.len()));
+    }
+
+    #[test]
+    fn start_codes_are_mended_and_lengths_that_lie_refused() {
+        let stream = [&[0, 0, 0, 1][..], AUD, &[0, 0, 1], SEI, &[0, 0, 0, 1], IDR].concat();
+        let unit = normalize(stream.into(), 4, avc::class).unwrap().unwrap();
+        assert_eq!(unit.payload, units(4, &[SEI, IDR]));
+        for broken in [
+            &[0, 0, 0, 9, 0x65][..],
+            &[0, 0, 1],
+            &[0, 0, 0, 1],
+            &[7],
+            &[0, 0, 0, 1, 0, 0, 1, 0, 0, 1],
+        ] {
+            assert!(
+                !matches!(normalize(Bytes::copy_from_slice(broken), 4, avc::class), Ok(Some(_))),
+                "{broken:?}"
+            );
+        }
+    }
+}

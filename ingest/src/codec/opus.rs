@@ -88,3 +88,52 @@ pub(crate) fn duration(packet: &[u8]) -> Option<u32> {
     };
     Some(frame * count).filter(|samples| (1..=5760).contains(samples))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_becomes_a_box_with_its_pre_skip() {
+        // Conformance 36.
+        let head = [
+            b"OpusHead".as_slice(),
+            &[1, 2, 0x38, 0x01, 0x80, 0xbb, 0, 0, 0x00, 0xff, 0],
+        ]
+        .concat();
+        let description = parse_config(&head).unwrap();
+        assert_eq!(
+            description.config[..],
+            [0, 2, 0x01, 0x38, 0, 0, 0xbb, 0x80, 0xff, 0x00, 0]
+        );
+        assert_eq!(description.codec_string, "opus");
+        let surround = [
+            b"OpusHead".as_slice(),
+            &[1, 6, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 2, 0, 4, 1, 2, 3, 5],
+        ]
+        .concat();
+        assert_eq!(parse_config(&surround).unwrap().config[11..], [4, 2, 0, 4, 1, 2, 3, 5]);
+        for len in 0..surround.len() {
+            assert!(parse_config(&surround[..len]).is_err(), "{len}");
+        }
+    }
+
+    #[test]
+    fn packets_say_how_long_they_last() {
+        // Conformance 36.
+        for (packet, samples) in [
+            (&[0xfc][..], Some(960)),
+            (&[0x00], Some(480)),
+            (&[0x18], Some(2880)),
+            (&[0x60], Some(480)),
+            (&[0x81], Some(240)),
+            (&[0xfb, 0x06], Some(5760)),
+            (&[0xfb, 0x07], None),
+            (&[0xfb, 0x00], None),
+            (&[0xfb], None),
+            (&[], None),
+        ] {
+            assert_eq!(duration(packet), samples, "{packet:02x?}");
+        }
+    }
+}

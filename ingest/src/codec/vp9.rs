@@ -73,3 +73,22 @@ pub(crate) fn key_frame_size(frame: &[u8]) -> Result<Option<(u16, u16)>, Error> 
     let size = |minus_1: u32| u16::try_from(minus_1 + 1).map_err(|_too_large| Error::Invalid("frame size"));
     Ok(Some((size(bits.u(16)?)?, size(bits.u(16)?)?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_is_read_with_and_without_a_box_header() {
+        let record = [0, 31, 0x80, 1, 1, 1, 0, 0];
+        let boxed = [&[1, 0, 0, 0][..], &record].concat();
+        assert_eq!(parse_config(&boxed).unwrap(), parse_config(&record).unwrap());
+        // Keyframe of profile 0: marker, sync code, colour, 1280x720.
+        let key = [0x82, 0x49, 0x83, 0x42, 0x20, 0x4f, 0xf0, 0x2c, 0xf0];
+        assert_eq!(key_frame_size(&key), Ok(Some((1280, 720))));
+        assert_eq!(key_frame_size(&[0x86, 0, 0]), Ok(None));
+        let description = describe(&parse_config(&record).unwrap(), &key).unwrap();
+        assert_eq!(description.codec_string, "vp09.00.31.08");
+        assert!(parse_config(&record[..7]).is_err());
+    }
+}

@@ -325,3 +325,146 @@ impl<'a> Decoder<'a> {
         Ok(properties)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> Result<Vec<Value>, Error> {
+        decode_all(bytes, Limits::default())
+    }
+
+    #[test]
+    fn every_type_is_read() {
+        // Conformance 17.
+        let bytes = [
+            &[0x0b, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0][..],
+            &[0x0c, 0, 0, 0, 2, b'h', b'i'],
+            &[0x07, 0, 1],
+            &[0x10, 0, 1, b'C', 0, 1, b'a', 0x01, 1, 0, 0, 9],
+            &[0x0d],
+            &[0x08, 0, 0, 0, 9, 0, 1, b'a', 0x05, 0, 0, 9],
+            &[0x0a, 0, 0, 0, 2, 0x05, 0x06],
+            // An ECMA array without its end, at the end.
+            &[0x08, 0, 0, 0, 0, 0, 1, b'b', 0x01, 0],
+        ]
+        .concat();
+        let object = |name: &str, value| vec![(name.to_owned(), value)];
+        assert_eq!(
+            decode(&bytes).unwrap(),
+            [
+                Value::Date(2.0),
+                "hi".into(),
+                Value::Reference(1),
+                Value::Object(object("a", Value::Boolean(true))),
+                Value::Undefined,
+                Value::EcmaArray(object("a", Value::Null)),
+                Value::StrictArray(vec![Value::Null, Value::Undefined]),
+                Value::EcmaArray(object("b", Value::Boolean(false))),
+            ]
+        );
+    }
+
+    #[test]
+    fn depth_and_number_of_values_are_bounded() {
+        // Conformance 17.
+        let nested = |depth: usize| [&[3, 0, 1, b'a'].repeat(depth)[..], &[5]].concat();
+        assert!(decode(&nested(16)).is_ok());
+        assert_eq!(decode(&nested(17)), Err(Error::TooDeep(16)));
+        assert_eq!(decode(&nested(100_000)), Err(Error::TooDeep(16)));
+        assert_eq!(decode(&[5; 5000]), Err(Error::TooManyValues(4096)));
+        // A count alone makes nothing.
+        assert_eq!(decode(&[0x0a, 0xff, 0xff, 0xff, 0xff]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn a_broken_argument_leaves_the_command_standing() {
+        let bytes = [
+            &[0x02, 0, 4][..],
+            b"name",
+            &[0x00, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0],
+            &[0x77],
+        ]
+        .concat();
+        assert_eq!(decode(&bytes).unwrap(), ["name".into(), Value::Number(1.0)]);
+        assert_eq!(decode(&[0x77]), Err(Error::Marker(0x77)));
+    }
+
+    #[test]
+    fn amf3_behind_its_marker_is_read() {
+        // Conformance 17: { a: 5, b: "a" (by reference), c: [true, -1] }, then AMF0 again.
+        let bytes = [
+            &[0x11, 0x0a, 0x0b, 0x01][..],
+            &[0x03, b'a', 0x04, 0x05],
+            &[0x03, b'b', 0x06, 0x00],
+            &[0x03, b'c', 0x09, 0x05, 0x01, 0x03, 0x04, 0xff, 0xff, 0xff, 0xff],
+            &[0x01],
+            &[0x05],
+        ]
+        .concat();
+        assert_eq!(
+            decode(&bytes).unwrap(),
+            [
+                Value::object([
+                    ("a", 5.0.into()),
+                    ("b", "a".into()),
+                    ("c", Value::StrictArray(vec![Value::Boolean(true), Value::Number(-1.0)])),
+                ]),
+                Value::Null,
+            ]
+        );
+        let deep = [&[0x11][..], &[0x09, 0x03, 0x01].repeat(50)].concat();
+        assert_eq!(decode(&deep), Err(Error::TooDeep(16)));
+        // A reference to nothing, and text named again and again.
+        assert_eq!(decode(&[0x11, 0x06, 0x08]), Err(Error::Truncated));
+        let long = [
+            &[0x11, 0x09, 0xce, 0x21, 0x01, 0x06, 0xfd, 0x01][..],
+            &[b'x'; 8000],
+            &[0x06, 0x00].repeat(5000),
+        ]
+        .concat();
+        assert!(
+            matches!(decode(&long), Err(Error::TooManyValues(_))),
+            "{:?}",
+            decode(&long).map(|v| v.len())
+        );
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let name = "[a-z]{1,8}";
+        let leaf = prop_oneof![
+            (-1e9..1e9).prop_map(Value::Number),
+            any::<bool>().prop_map(Value::Boolean),
+            ".{0,20}".prop_map(Value::String),
+            Just(Value::Null),
+            Just(Value::Undefined),
+            (0.0..1e12).prop_map(Value::Date),
+        ];
+        leaf.prop_recursive(5, 64, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec((name, inner.clone()), 0..6).prop_map(Value::Object),
+                prop::collection::vec((name, inner.clone()), 0..6).prop_map(Value::EcmaArray),
+                prop::collection::vec(inner, 0..6).prop_map(Value::StrictArray),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(values in prop::collection::vec(any_value(), 1..4)) {
+            let mut bytes = Vec::new();
+            for value in &values {
+                value.encode(&mut bytes);
+            }
+            prop_assert_eq!(decode(&bytes).unwrap(), values);
+        }
+
+        #[test]
+        fn garbage_does_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode(&bytes);
+            let _ = decode(&[&[0x11][..], &bytes].concat());
+        }
+    }
+}

@@ -160,3 +160,112 @@ impl Noise {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn c1(version: u32, noise: u64) -> [u8; PACKET] {
+        let mut c1 = [0; PACKET];
+        Noise(noise).fill(&mut c1);
+        c1[4..8].copy_from_slice(&version.to_be_bytes());
+        c1
+    }
+
+    fn signed(block: usize) -> [u8; PACKET] {
+        let mut c1 = c1(0x8000_0702, 99);
+        let at = digest_place(&c1, block);
+        let digest = sign(CLIENT_KEY, &c1, at);
+        c1[at..at + DIGEST].copy_from_slice(&digest);
+        c1
+    }
+
+    /// Runs a whole handshake with `tail` behind it, in pieces of `step`. Returns the answer and what is left.
+    fn run(first: u8, c1: &[u8], step: usize, tail: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Error> {
+        let bytes = [&[first], c1, &[0x55; PACKET], tail].concat();
+        let mut handshake = Handshake::new(7);
+        let (mut out, mut left, mut done) = (Vec::new(), Vec::new(), false);
+        for mut piece in bytes.chunks(step) {
+            if !done {
+                done = handshake.feed(&mut piece, &mut out)?;
+            }
+            left.extend_from_slice(piece);
+        }
+        assert!(done);
+        Ok((out, left))
+    }
+
+    #[test]
+    fn hmac_is_that_of_rfc_4231() {
+        let digest = hmac(b"Jefe", &[b"what do ya want ", b"for nothing?"]);
+        assert_eq!(digest[..8], [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
+        let long = hmac(
+            &[0xaa; 131],
+            &[b"Test Using Larger Than Block-Size Key - Hash Key First"],
+        );
+        assert_eq!(long[..8], [0x60, 0xe4, 0x31, 0x59, 0x1e, 0xe0, 0xb6, 0x7f]);
+    }
+
+    #[test]
+    fn any_version_below_32_is_answered_with_3() {
+        // Conformance 1 and 4.
+        for version in [0, 3, 5, 31] {
+            assert_eq!(run(version, &c1(0, 1), 4096, &[]).unwrap().0[0], 3);
+        }
+        assert_eq!(run(6, &c1(0, 1), 4096, &[]), Err(Error::Encrypted));
+        assert_eq!(run(b'G', &c1(0, 1), 4096, &[]), Err(Error::NotRtmp(b'G')));
+    }
+
+    #[test]
+    fn a_simple_handshake_gets_its_c1_back_and_so_does_a_signature_that_fits_nowhere() {
+        // Conformance 2.
+        for version in [0, 0x0900_7c02] {
+            let c1 = c1(version, 5);
+            let (out, _) = run(3, &c1, 4096, &[]).unwrap();
+            assert_eq!(out.len(), 1 + 2 * PACKET);
+            assert_eq!(out[1 + PACKET..], c1);
+            assert_eq!(out[5..9], [0; 4]);
+        }
+    }
+
+    #[test]
+    fn both_digest_schemes_are_answered_with_a_signature() {
+        // Conformance 2.
+        for block in [0, SECOND_BLOCK] {
+            let c1 = signed(block);
+            let (at, digest) = find_digest(&c1).unwrap();
+            let (out, _) = run(3, &c1, 4096, &[]).unwrap();
+            let s1: &[u8; PACKET] = out[1..=PACKET].try_into().unwrap();
+            let s2 = &out[1 + PACKET..];
+            let place = digest_place(s1, if at < SECOND_BLOCK { 0 } else { SECOND_BLOCK });
+            assert_eq!(s1[place..place + DIGEST], sign(&SERVER_KEY[..SERVER_NAME], s1, place));
+            let key = hmac(SERVER_KEY, &[&digest]);
+            assert_eq!(s2[PACKET - DIGEST..], hmac(&key, &[&s2[..PACKET - DIGEST]]));
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_size_make_no_difference_and_what_follows_is_left() {
+        // Conformance 3.
+        let c1 = signed(0);
+        let whole = run(3, &c1, usize::MAX, b"chunks").unwrap();
+        assert_eq!(whole.1, b"chunks");
+        for step in [1, 2, 1000, 1537, 1538, 3072, 3073, 3074] {
+            assert_eq!(run(3, &c1, step, b"chunks").unwrap(), whole, "{step}");
+        }
+    }
+
+    #[test]
+    fn rml_rtmp_accepts_the_answer() {
+        use rml_rtmp::handshake::{Handshake as Client, HandshakeProcessResult, PeerType};
+        let mut client = Client::new(PeerType::Client);
+        let mut server = Handshake::new(11);
+        let first = client.generate_outbound_p0_and_p1().unwrap();
+        let mut out = Vec::new();
+        assert!(!server.feed(&mut &first[..], &mut out).unwrap());
+        let HandshakeProcessResult::Completed { response_bytes, .. } = client.process_bytes(&out).unwrap() else {
+            panic!("handshake goes on")
+        };
+        assert!(server.feed(&mut &response_bytes[..], &mut Vec::new()).unwrap());
+    }
+}

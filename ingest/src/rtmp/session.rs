@@ -197,7 +197,8 @@ enum Phase {
 }
 
 /// A connection.
-#[derive(Debug)]
+///
+/// Its `Debug` tells where it stands and nothing of what was sent: the stream key is among it.
 pub struct Session {
     config: Config,
     phase: Phase,
@@ -219,6 +220,16 @@ pub struct Session {
     encoder: String,
     can_reconnect: bool,
     streams: u32,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("phase", &self.phase)
+            .field("encoder", &self.encoder)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Session {
