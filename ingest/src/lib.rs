@@ -14,6 +14,8 @@
 
 mod codec;
 mod flv;
+#[doc(hidden)]
+pub mod fuzz;
 mod limit;
 pub mod rtmp;
 mod server;

@@ -35,6 +35,11 @@ async fn publish(program: &str, args: &str) -> Option<Received> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program}: {said}");
     assert_eq!(received.stream, "show");
+    assert!(running.hub.get("show").is_some());
+    assert!(
+        running.shutdown.finish(Duration::from_secs(10)).await,
+        "the connection has ended"
+    );
     Some(received)
 }
 
@@ -66,4 +71,35 @@ async fn ffmpeg_publishes_h264_with_b_frames_and_aac() {
     check(&received, Codec::Avc, Codec::Aac, (320, 180), 60);
     assert!(received.frames.iter().any(|f| f.composition_offset > 0));
     assert_eq!(received.epochs, 1);
+}
+
+#[tokio::test]
+async fn gstreamer_publishes_by_rtmp2sink_and_by_librtmp() {
+    for sink in ["rtmp2sink location=URL", "rtmpsink location=URL"] {
+        let args = format!(
+            "-q videotestsrc num-buffers=45 is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 ! x264enc key-int-max=30 tune=zerolatency \
+             ! h264parse ! flvmux name=m streamable=true ! {sink} \
+             audiotestsrc num-buffers=65 is-live=true ! audio/x-raw,rate=44100 ! avenc_aac ! aacparse ! m."
+        );
+        let Some(received) = publish("gst-launch-1.0", &args).await else {
+            return;
+        };
+        check(&received, Codec::Avc, Codec::Aac, (320, 180), 45);
+    }
+}
+
+/// Enhanced RTMP is new in ffmpeg; `FFMPEG_NEW` names a binary that has it (PyPI's imageio-ffmpeg brings one).
+#[tokio::test]
+async fn a_new_ffmpeg_publishes_hevc_and_opus_by_enhanced_rtmp() {
+    let Ok(ffmpeg) = std::env::var("FFMPEG_NEW") else {
+        eprintln!("FFMPEG_NEW is not set, not tried");
+        return;
+    };
+    let args = format!(
+        "{TEST_CARD} -c:v libx265 -x265-params log-level=error:keyint=30 -preset ultrafast -c:a libopus -f flv URL"
+    );
+    let Some(received) = publish(&ffmpeg, &args).await else {
+        return;
+    };
+    check(&received, Codec::Hevc, Codec::Opus, (320, 180), 60);
 }

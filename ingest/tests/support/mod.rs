@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nova_core::clock::Clock;
 use nova_core::config::RtmpConfig;
-use nova_core::live::{Broadcast, Hub, HubConfig, Item, SecondPublisher};
+use nova_core::live::{Broadcast, Hub, HubConfig, Item, Reader, SecondPublisher};
 use nova_core::media::{Frame, Track};
 use nova_core::publish::{PublishAuthorizer, StaticAuthorizer};
 use nova_core::shutdown::Shutdown;
@@ -71,7 +71,12 @@ pub(crate) async fn start_open() -> Running {
 /// Reads the next broadcast until its publisher has gone.
 pub(crate) async fn receive(started: &mut mpsc::Receiver<Arc<Broadcast>>) -> Received {
     let broadcast = started.recv().await.unwrap();
-    let mut reader = broadcast.subscribe();
+    let reader = broadcast.subscribe();
+    drain(&broadcast, reader).await
+}
+
+/// Reads until the publisher has gone.
+pub(crate) async fn drain(broadcast: &Broadcast, mut reader: Reader) -> Received {
     let mut received = Received {
         stream: broadcast.stream().to_owned(),
         ..Received::default()
