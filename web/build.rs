@@ -10,30 +10,40 @@ fn main() {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let dist = root.join("ui/dist");
     println!("cargo:rerun-if-changed={}", dist.display());
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
     let mut files = Vec::new();
     collect(&dist, &dist, &mut files);
     files.sort();
     let mut table = String::from("pub(super) static FILES: &[File] = &[\n");
-    for (name, path) in files.iter().filter(|(name, _)| !name.ends_with(".gz")) {
-        let content = std::fs::read(path).unwrap_or_default();
+    for (number, (name, path)) in files.iter().filter(|(name, _)| !name.ends_with(".gz")).enumerate() {
+        // Copied, so that the web app may be built again while the server compiles.
+        let Ok(content) = std::fs::read(path) else { continue };
+        let plain = out.join(format!("ui-{number}"));
+        write(&plain, &content);
         let mut hasher = DefaultHasher::new();
         content.hash(&mut hasher);
-        let gzip = path.with_file_name(format!("{}.gz", path.file_name().unwrap_or_default().to_string_lossy()));
-        let gzip = if gzip.exists() {
-            format!("Some(include_bytes!({gzip:?}))")
-        } else {
-            "None".into()
+        let compressed = path.with_file_name(format!("{}.gz", path.file_name().unwrap_or_default().to_string_lossy()));
+        let gzip = match std::fs::read(compressed) {
+            Ok(content) => {
+                let copy = out.join(format!("ui-{number}.gz"));
+                write(&copy, &content);
+                format!("Some(include_bytes!({copy:?}))")
+            }
+            Err(_) => "None".into(),
         };
         let _infallible = writeln!(
             table,
-            "    File {{ name: {name:?}, plain: include_bytes!({path:?}), gzip: {gzip}, etag: \"\\\"{:016x}\\\"\" }},",
+            "    File {{ name: {name:?}, plain: include_bytes!({plain:?}), gzip: {gzip}, etag: \"\\\"{:016x}\\\"\" }},",
             hasher.finish()
         );
     }
     table.push_str("];\n");
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
-    if let Err(error) = std::fs::write(out.join("files.rs"), table) {
-        println!("cargo:warning=cannot write the table of web files: {error}");
+    write(&out.join("files.rs"), table.as_bytes());
+}
+
+fn write(path: &Path, content: &[u8]) {
+    if let Err(error) = std::fs::write(path, content) {
+        println!("cargo:warning=cannot write {}: {error}", path.display());
     }
 }
 

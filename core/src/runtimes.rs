@@ -1,5 +1,7 @@
 //! Four named tokio runtimes, each with its promise, so that a flood in one cannot delay another.
 
+use std::time::Duration;
+
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::config::RuntimeConfig;
@@ -16,10 +18,12 @@ impl Runtimes {
     /// Builds all four with `config`'s worker counts.
     pub fn build(config: &RuntimeConfig) -> std::io::Result<Self> {
         Ok(Self {
-            ingest: build("nova-ingest", config.ingest_workers)?,
-            media: build("nova-media", config.media_workers)?,
-            delivery: build("nova-delivery", config.delivery_workers)?,
-            api: build("nova-api", config.api_workers)?,
+            ingest: builder("nova-ingest", config.ingest_workers)
+                .on_thread_park(gather_events)
+                .build()?,
+            media: builder("nova-media", config.media_workers).build()?,
+            delivery: builder("nova-delivery", config.delivery_workers).build()?,
+            api: builder("nova-api", config.api_workers).build()?,
         })
     }
 
@@ -44,12 +48,23 @@ impl Runtimes {
     }
 }
 
-fn build(name: &'static str, workers: usize) -> std::io::Result<Runtime> {
+/// How long a worker that has run out of work lets events gather before it asks for them.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// Encoders send some seventy messages a second each, and waking for every one costs more than reading it. A worker about to sleep waits
+/// [`GATHER`] first and then takes what all of its sockets have: a third of the wake-ups with 25 publishers, for 1 ms of delay on average.
+/// An idle worker sleeps as long as any.
+fn gather_events() {
+    std::thread::sleep(GATHER);
+}
+
+fn builder(name: &'static str, workers: usize) -> Builder {
+    let mut builder = Builder::new_multi_thread();
     // The blocking pool serves file reads and writes; its bound keeps a dead disk from taking thousands of threads.
-    Builder::new_multi_thread()
+    builder
         .thread_name(name)
         .worker_threads(workers.max(1))
         .max_blocking_threads(16)
-        .enable_all()
-        .build()
+        .enable_all();
+    builder
 }

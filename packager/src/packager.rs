@@ -22,6 +22,8 @@ use crate::stream::{Period, Stream, Timing};
 const LEAD_US: i64 = 1_500_000;
 /// How much longer than a segment the beginning may be watched for a second keyframe.
 const GOP_WAIT_US: i64 = 600_000;
+/// How much shorter than a segment the beginning may be: clocks count in milliseconds.
+const OPENING_SLACK_US: i64 = 5_000;
 /// Frames that may wait for the leader: [`LEAD_US`] of any sound.
 const PENDING_FRAMES: usize = 2048;
 
@@ -120,7 +122,9 @@ impl TrackWriter {
         rescale(us, 1_000_000, self.track.timescale)
     }
 
-    /// Where a frame stands on the common clock: the decode time at which its track file says it starts.
+    /// Where a frame stands on the common clock: its decode time plus the distance at which this epoch's keyframes are shown. For a
+    /// keyframe that is when it is shown. The files themselves carry decode times and offsets as the encoder made them: players that
+    /// read negative offsets without an edit list move the picture (libavformat does, by the largest).
     fn at_us(&self, frame: &Frame) -> i64 {
         self.us(frame.dts + i64::from(self.composition_shift.unwrap_or(0)))
     }
@@ -147,17 +151,14 @@ impl TrackWriter {
 
     fn close_part(&mut self) {
         let Some(first) = self.part.first() else { return };
-        let shift = self.composition_shift.unwrap_or(0);
+        let shown = first.dts + i64::from(self.composition_shift.unwrap_or(0));
         let chunk = Chunk {
             sequence: self.sequence,
-            decode_time: (first.dts + i64::from(shift)).max(0).cast_unsigned(),
+            decode_time: first.dts.max(0).cast_unsigned(),
             frames: &self.part,
             durations: &self.durations,
-            composition_shift: shift,
-            wall: self
-                .open
-                .wall
-                .plus_micros(self.us(first.dts + i64::from(shift) - self.open.start)),
+            wall: self.open.wall.plus_micros(self.us(shown - self.open.start)),
+            wall_time: shown.max(0).cast_unsigned(),
             starts_segment: self.open.parts.is_empty(),
             roll_group: self.track.codec == Codec::Opus,
         };
@@ -513,12 +514,14 @@ impl Packager {
         let (Some(first), Some(last)) = (own.first(), own.last()) else {
             return frames.len() > 4 * PENDING_FRAMES;
         };
+        // Long enough for a whole segment: players that know nothing of parts need one in the first playlist.
         let span = leader.us(last.dts - first.dts);
         if leader.track.is_video() {
-            own.iter().skip(1).any(|frame| frame.keyframe)
+            span + OPENING_SLACK_US >= i64::from(self.config.segment_ms) * 1000
+                && own.iter().skip(1).any(|frame| frame.keyframe)
                 || span > i64::from(self.config.segment_ms) * 1000 + GOP_WAIT_US
         } else {
-            span > i64::from(self.config.part_ms) * 1000
+            span > i64::from(self.config.segment_ms) * 1000
         }
     }
 
@@ -823,12 +826,14 @@ impl Packager {
             return;
         };
         // The oldest that stays listed, and the oldest that stays in memory, by the leader's durations.
-        let (mut listed_msn, mut memory_msn, mut unstored_msn, mut sum_us) = (0, 0, 0, 0);
+        // Whole ones are counted for the segment that has just ended and is not in the list yet, and for the one that grows.
+        let (mut listed_msn, mut memory_msn, mut unstored_msn) = (0, 0, 0);
+        let mut sum_us = 2 * i64::from(self.config.segment_ms) * 1000;
         for segment in leader.segments.iter().rev() {
             if sum_us >= window_us && listed_msn == 0 {
                 listed_msn = segment.msn + 1;
             }
-            if sum_us >= memory_us && memory_msn == 0 {
+            if sum_us + leader.us(i64::from(segment.duration)) > memory_us && memory_msn == 0 {
                 memory_msn = segment.msn + 1;
             }
             if sum_us >= 2 * memory_us && unstored_msn == 0 {

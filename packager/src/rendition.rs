@@ -33,7 +33,7 @@ pub struct Part {
 pub struct Segment {
     /// Media sequence number, equal across renditions.
     pub msn: u64,
-    /// Decode time of its first sample, ticks from the start of the broadcast.
+    /// When its first sync sample is shown, ticks from the start of the broadcast.
     pub start: i64,
     /// Ticks.
     pub duration: u32,
@@ -137,7 +137,7 @@ impl Segment {
 pub struct OpenSegment {
     /// Its media sequence number.
     pub msn: u64,
-    /// Decode time of its first sample.
+    /// When its first sync sample is shown.
     pub start: i64,
     /// The parts so far.
     pub parts: Vec<Part>,

@@ -25,10 +25,10 @@ pub struct Chunk<'a> {
     pub frames: &'a [Frame],
     /// Durations of the frames, in ticks.
     pub durations: &'a [u32],
-    /// Ticks taken off every composition offset, so that the first picture is shown at its decode time.
-    pub composition_shift: i32,
-    /// Wall-clock time of the first frame.
+    /// Wall-clock time of media time `wall_time` (`prft`).
     pub wall: Timestamp,
+    /// Where the chunk begins on the presentation clock, in ticks.
+    pub wall_time: u64,
     /// First chunk of a segment.
     pub starts_segment: bool,
     /// Every sample belongs to the roll group that the header describes (Opus).
@@ -53,7 +53,7 @@ impl Chunk<'_> {
         write_full_box(&mut out, b"prft", 1, 24, |out| {
             put_u32(out, TRACK_NUMBER);
             put_u64(out, ntp(self.wall));
-            put_u64(out, self.decode_time);
+            put_u64(out, self.wall_time);
         });
         let moof = out.len();
         let mut data_offset = 0;
@@ -112,10 +112,7 @@ impl Chunk<'_> {
         let first_sync = !all_sync && self.frames.iter().skip(1).all(|frame| !frame.keyframe);
         let each_flags = !all_sync && !first_sync;
         let each_duration = self.uniform_duration().is_none();
-        let offsets = self
-            .frames
-            .iter()
-            .any(|frame| frame.composition_offset != self.composition_shift);
+        let offsets = self.frames.iter().any(|frame| frame.composition_offset != 0);
         let flags = 0x01
             | if first_sync { 0x04 } else { 0 }
             | if each_duration { 0x100 } else { 0 }
@@ -139,7 +136,7 @@ impl Chunk<'_> {
                     put_u32(out, if frame.keyframe { SYNC } else { NON_SYNC });
                 }
                 if offsets {
-                    put_u32(out, (frame.composition_offset - self.composition_shift).cast_unsigned());
+                    put_u32(out, frame.composition_offset.cast_unsigned());
                 }
             }
         });
