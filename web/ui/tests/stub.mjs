@@ -181,8 +181,9 @@ class Broadcast {
     for (const track of Object.values(this.tracks)) track.end();
   }
 
+  /** As the server: a playlist of parts alone is no playlist to hls.js. */
   ready() {
-    return Object.values(this.tracks).every((track) => track.segments.length > 0 || track.open.parts.length > 2);
+    return Object.values(this.tracks).every((track) => track.segments.length > 0);
   }
 
   master() {

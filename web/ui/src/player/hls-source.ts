@@ -58,9 +58,9 @@ const CONFIG: Partial<HlsConfig> = {
   },
 };
 
-/** Extra distance after stalls is given back in steps of this size, one per calm minute. */
+/** Extra distance after stalls is given back in steps of this size, one whenever this long passed without a stall. */
 const RELAX_STEP = 0.2;
-const RELAX_AFTER_MS = 60_000;
+const RELAX_AFTER_MS = 20_000;
 /** Readings of the buffer, four a second, that make up `slack`. */
 const SLACK_READINGS = 8;
 
