@@ -130,3 +130,41 @@ fn sequence_header(payload: &[u8]) -> Result<Size, Error> {
     let size = |minus_1: u32| u16::try_from(minus_1 + 1).map_err(|_too_large| Error::Invalid("frame size"));
     Ok((size(bits.u(width_bits)?)?, size(bits.u(height_bits)?)?, frame_rate))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 160x90 by SVT-AV1.
+    const RECORD: &[u8] = &[
+        0x81, 0x00, 0x0c, 0x00, 0x0a, 0x0b, 0x02, 0x00, 0x00, 0x05, 0x1d, 0xa7, 0xec, 0x80, 0x5f, 0x00, 0x08,
+    ];
+
+    #[test]
+    fn size_comes_from_the_record_or_from_the_first_keyframe() {
+        let whole = parse_config(RECORD).unwrap().unwrap();
+        assert_eq!(whole.codec_string, "av01.0.00M.08");
+        assert!(matches!(
+            whole.media,
+            Media::Video {
+                width: 160,
+                height: 90,
+                ..
+            }
+        ));
+        assert_eq!(parse_config(&RECORD[..4]), Ok(None));
+        // A temporal delimiter, then the sequence header, then a frame of unknown size.
+        let unit = [&[0x12, 0x00][..], &RECORD[4..], &[0x30, 1, 2, 3]].concat();
+        let late = describe(&RECORD[..4], &unit).unwrap();
+        assert_eq!((late.codec_string, late.media), (whole.codec_string, whole.media));
+        assert_eq!(strip_delimiters(unit.clone().into()), unit[2..]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(parse_config(&[0x80, 0, 0, 0]).is_err());
+        assert!(parse_config(&RECORD[..3]).is_err());
+        assert_eq!(parse_config(&RECORD[..9]), Ok(None));
+        assert!(describe(RECORD, &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff]).is_err());
+    }
+}

@@ -255,3 +255,37 @@ fn vui(bits: &mut Bits<'_>, sps: &mut Sps) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codecs_string_has_reversed_flags_and_no_trailing_zeros() {
+        let mut head = [0; 23];
+        (head[1], head[12]) = (0x01, 93);
+        head[2..6].copy_from_slice(&0x6000_0000_u32.to_be_bytes());
+        head[6] = 0xb0;
+        assert_eq!(codec_string(&head), "hvc1.1.6.L93.B0");
+        (head[1], head[6], head[8]) = (0xa2, 0, 0x10);
+        head[2..6].copy_from_slice(&0x2000_0000_u32.to_be_bytes());
+        assert_eq!(codec_string(&head), "hvc1.B2.4.H93.0.0.10");
+    }
+
+    #[test]
+    fn random_access_pictures_are_keyframes_and_leading_ones_are_not() {
+        for (kind, expected) in [
+            (19, Class::RandomAccess),
+            (20, Class::RandomAccess),
+            (21, Class::RandomAccess),
+            (16, Class::RandomAccess),
+            (9, Class::Other),
+            (1, Class::Other),
+            (39, Class::Other),
+            (35, Class::Noise),
+            (38, Class::Noise),
+        ] {
+            assert_eq!(class(&[kind << 1, 1]), expected, "{kind}");
+        }
+    }
+}
