@@ -257,8 +257,36 @@ fn vui(bits: &mut Bits<'_>, sps: &mut Sps) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// 160x90 at 15 frames a second by x265, SPS only, with two-byte lengths.
+    pub(crate) const RECORD: &[u8] = &[
+        0x01, 0x01, 0x60, 0x00, 0x00, 0x00, 0x90, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1e, 0xf0, 0x00, 0xfc, 0xfd, 0xf8,
+        0xf8, 0x00, 0x00, 0x0d, 0x01, 0x21, 0x00, 0x01, 0x00, 0x2a, 0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03,
+        0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x1e, 0xa0, 0x14, 0x20, 0x61, 0xf2, 0x65, 0x95, 0x92,
+        0x49, 0x32, 0xbc, 0x05, 0xa0, 0x20, 0x00, 0x00, 0x03, 0x00, 0x20, 0x00, 0x00, 0x03, 0x01, 0xe1,
+    ];
+
+    #[test]
+    fn size_and_rate_come_from_the_record_which_then_says_four_byte_lengths() {
+        // Conformance 38.
+        let (description, length_size) = parse_config(RECORD).unwrap();
+        assert_eq!((length_size, description.config[21] & 3), (2, 3));
+        assert_eq!(description.codec_string, "hvc1.1.6.L30.90");
+        assert_eq!(
+            description.media,
+            Media::Video {
+                width: 160,
+                height: 90,
+                sar: (1, 1),
+                frame_rate: Some((15, 1))
+            }
+        );
+        for len in 0..60 {
+            assert!(parse_config(&RECORD[..len]).is_err(), "{len}");
+        }
+    }
 
     #[test]
     fn the_codecs_string_has_reversed_flags_and_no_trailing_zeros() {

@@ -537,6 +537,22 @@ mod tests {
     }
 
     #[test]
+    fn hevc_comes_by_four_cc_and_by_the_old_codec_id_12() {
+        for (config, frame) in [
+            (&[0x1c, 0, 0, 0, 0][..], &[0x1c, 1, 0, 0, 10][..]),
+            (b"\x90hvc1", b"\x91hvc1\x00\x00\x0a"),
+        ] {
+            let mut feed = Feed::new();
+            feed.video(0, &[config, crate::codec::hevc::tests::RECORD])
+                .video(40, &[frame, &[0, 3, 0x26, 1, 9]]);
+            assert_eq!(feed.ids(), [(0, Codec::Hevc)]);
+            let frame = &feed.frames[0];
+            assert_eq!((frame.dts, frame.composition_offset, frame.keyframe), (3600, 900, true));
+            assert_eq!(frame.payload[..], [0, 0, 0, 3, 0x26, 1, 9]);
+        }
+    }
+
+    #[test]
     fn a_track_may_change_its_codec() {
         let mut feed = Feed::new();
         feed.video(0, &[&[0x17, 0, 0, 0, 0], &record(0xff, &[])])
