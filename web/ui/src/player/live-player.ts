@@ -75,6 +75,8 @@ export function loadHls(): Promise<typeof import('./hls-source')> {
 }
 
 const TICK_MS = 250;
+/** After EXT-X-ENDLIST, standing still for this long is the end. */
+const PLAYED_OUT_MS = 1500;
 /** This close to the live position counts as being there. */
 const AT_LIVE_S = 1.5;
 
@@ -102,6 +104,8 @@ export class LivePlayer {
   #endedKey: string | null = null;
   #attempt = new AbortController();
   #stalls = 0;
+  #lastTime = 0;
+  #movedAt = 0;
   #firstFrameMs: number | null = null;
   readonly #polls = new Backoff(1000, 2000);
   readonly #retries = new Backoff(500, 8000);
@@ -347,7 +351,24 @@ export class LivePlayer {
 
   #tick(): void {
     this.#source?.tick(this.#following);
+    if (this.#over) this.#noticePlayedOut();
     this.#notify();
+  }
+
+  /**
+   * The element's `ended` does not always come: sound and picture of the last segment need not end together, and then playback
+   * stops a few frames short for good.
+   */
+  #noticePlayedOut(): void {
+    const { currentTime, paused } = this.video;
+    const now = performance.now();
+    const left = (this.#source?.range()?.live ?? 0) - currentTime;
+    if (currentTime !== this.#lastTime || paused || left > 1) {
+      this.#lastTime = currentTime;
+      this.#movedAt = now;
+    } else if (now - this.#movedAt > PLAYED_OUT_MS) {
+      this.#finish();
+    }
   }
 
   /**
