@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// The variables that begin with `NOVA_` and are not configuration: scripts and test harnesses set them.
-const NOT_CONFIG: &[&str] = &["NOVA_BIN", "NOVA_LOG", "NOVA_URL", "NOVA_RTMP_URL"];
+const NOT_CONFIG: &[&str] = &["NOVA_BIN", "NOVA_URL", "NOVA_RTMP_URL"];
 
 /// The whole configuration. Every field has a default.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]

@@ -481,6 +481,8 @@ impl Packager {
         let end_us = end_us.max().unwrap_or(self.begun.back().map_or(0, |(_, start)| *start));
         for index in 0..self.tracks.len() {
             while self.tracks[index].open.msn <= msn {
+                let next = self.begun.iter().find(|(msn, _)| *msn > self.tracks[index].open.msn);
+                let end_us = next.map_or(end_us, |(_, start)| *start);
                 self.close_segment(index, None, end_us);
             }
         }
@@ -609,6 +611,14 @@ impl Packager {
                 });
             }
             let at_us = track.at_us(&frame);
+            let late =
+                matches!(&self.state, State::Running { segmenter, .. } if !self.fresh && segmenter.overdue(at_us));
+            if late {
+                // The leader was silent: what the others have from before it cuts the segments of that time.
+                for other in (0..self.tracks.len()).filter(|other| *other != index) {
+                    self.release(other, at_us - 1);
+                }
+            }
             self.place(index, frame);
             for other in 0..self.tracks.len() {
                 self.release(other, at_us);
@@ -715,13 +725,17 @@ impl Packager {
         self.msn = Some(msn);
         self.begun.push_back((msn, start_us));
         if self.fresh {
-            let active: Vec<bool> = self.tracks.iter().map(|track| track.active).collect();
+            let tracks = self
+                .tracks
+                .iter()
+                .map(|track| track.active.then(|| Arc::clone(&track.track)))
+                .collect();
             let inits = self.tracks.iter().map(|track| track.inits.len() - 1).collect();
             self.stream.add_period(Period {
                 first_msn: msn,
                 start_us: self.epoch_start_us,
                 zero: self.anchor.1.plus_micros(-self.anchor.0),
-                active,
+                tracks,
                 inits,
             });
             self.stream
@@ -766,7 +780,11 @@ impl Packager {
             track.close_part();
         } else {
             let start_us = begun_at.unwrap_or(end_us);
-            track.open.start = track.ticks(start_us);
+            let behind = track
+                .segments
+                .last()
+                .map_or(i64::MIN, |last| track.ticks(last.end_us()));
+            track.open.start = track.ticks(start_us).max(behind);
             track.open.wall = wall.plus_micros(start_us - media_us);
         }
         let duration: i64 = if track.open.parts.is_empty() {
@@ -783,6 +801,7 @@ impl Packager {
         let segment = Arc::new(Segment::finish(
             &track.open,
             u32::try_from(duration).unwrap_or(u32::MAX),
+            track.track.timescale,
             key,
         ));
         track.measure(&segment);
@@ -833,13 +852,13 @@ impl Packager {
             if sum_us >= window_us && listed_msn == 0 {
                 listed_msn = segment.msn + 1;
             }
-            if sum_us + leader.us(i64::from(segment.duration)) > memory_us && memory_msn == 0 {
+            if sum_us + segment.duration_us() > memory_us && memory_msn == 0 {
                 memory_msn = segment.msn + 1;
             }
             if sum_us >= 2 * memory_us && unstored_msn == 0 {
                 unstored_msn = segment.msn + 1;
             }
-            sum_us += leader.us(i64::from(segment.duration));
+            sum_us += segment.duration_us();
         }
         // What could not be stored leaves the playlist before it would fill the memory.
         let lost = |segment: &&Arc<Segment>| !segment.gap && !segment.is_stored() && segment.msn < unstored_msn;
@@ -873,12 +892,12 @@ impl Packager {
             // Conformance 51: still there for its duration plus the longest playlist that named it.
             let unlisted_us: i64 = track.segments[..track.listed]
                 .iter()
-                .map(|segment| track.us(i64::from(segment.duration)))
+                .map(|segment| segment.duration_us())
                 .sum();
             let mut excess_us = unlisted_us - window_us - least_us;
             let mut drop_count = 0;
             while excess_us > 0 && drop_count < track.listed {
-                excess_us -= track.us(i64::from(track.segments[drop_count].duration));
+                excess_us -= track.segments[drop_count].duration_us();
                 drop_count += 1;
             }
             if drop_count > 0 {

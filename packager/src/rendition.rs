@@ -14,7 +14,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use nova_core::clock::Timestamp;
 use nova_core::delivery::Text;
-use nova_core::media::Track;
+use nova_core::media::{Track, rescale};
 use tokio::sync::oneshot;
 
 /// A part of a segment: one CMAF chunk (HLS partial segment, DASH chunk).
@@ -37,6 +37,8 @@ pub struct Segment {
     pub start: i64,
     /// Ticks.
     pub duration: u32,
+    /// Ticks a second of the track at that time.
+    pub timescale: u32,
     /// Duration, independence and length of each part.
     pub parts: Vec<PartInfo>,
     /// Starts with a sync sample.
@@ -72,7 +74,7 @@ pub struct PartInfo {
 
 impl Segment {
     /// The finished form of an open segment.
-    pub(crate) fn finish(open: &OpenSegment, duration: u32, key: String) -> Self {
+    pub(crate) fn finish(open: &OpenSegment, duration: u32, timescale: u32, key: String) -> Self {
         let mut offset = 0;
         let parts = open
             .parts
@@ -93,6 +95,7 @@ impl Segment {
             msn: open.msn,
             start: open.start,
             duration,
+            timescale,
             parts,
             independent: open.parts.first().is_some_and(|part| part.independent),
             discontinuity: open.discontinuity,
@@ -104,6 +107,16 @@ impl Segment {
             pieces: ArcSwapOption::from_pointee(pieces),
             stored: AtomicBool::new(false),
         }
+    }
+
+    /// Microseconds.
+    pub fn duration_us(&self) -> i64 {
+        rescale(i64::from(self.duration), self.timescale, 1_000_000)
+    }
+
+    /// Media time of its end, microseconds.
+    pub fn end_us(&self) -> i64 {
+        rescale(self.start + i64::from(self.duration), self.timescale, 1_000_000)
     }
 
     /// The bytes, unless they have left memory.

@@ -3,6 +3,9 @@
 /// Slack for clocks that count in milliseconds.
 const JITTER_US: i64 = 1_500;
 
+/// How much longer than the leader's a segment of another track may be: its frames straddle both boundaries by up to half of one each.
+const OVERHANG_US: i64 = 60_000;
+
 /// What a frame of the leading track starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -36,7 +39,7 @@ impl Segmenter {
         let seconds = ((longest_us - JITTER_US + 500_000) / 1_000_000).max(1);
         Self {
             target_us,
-            limit_us: seconds * 1_000_000 + 499_000,
+            limit_us: seconds * 1_000_000 + 499_000 - OVERHANG_US,
             target_duration_s: u32::try_from(seconds).unwrap_or(u32::MAX),
             longest_gop_us: first_gop_us.unwrap_or(0),
             segment_start_us: 0,
@@ -82,9 +85,10 @@ impl Segmenter {
         }
     }
 
-    /// True when a frame ending at `end_us` makes the open segment longer than any may be: another track leads from here.
+    /// True when a frame ending at `end_us` makes the open segment longer than any may be, and the leader has not ended it: another track
+    /// leads from here.
     pub const fn overdue(&self, end_us: i64) -> bool {
-        end_us - self.segment_start_us > self.limit_us
+        end_us - self.segment_start_us > self.limit_us + OVERHANG_US / 2
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use nova_core::clock::Timestamp;
 use nova_core::delivery::{Audience, Text};
+use nova_core::media::Track;
 
 use crate::rendition::Rendition;
 
@@ -28,8 +29,8 @@ pub struct Period {
     pub start_us: i64,
     /// Wall-clock time of media time zero, as the epoch's first frame tells it.
     pub zero: Timestamp,
-    /// Which renditions have content in it, by index.
-    pub active: Vec<bool>,
+    /// The track of each rendition in it, by index; `None` where the rendition has no content.
+    pub tracks: Vec<Option<Arc<Track>>>,
     /// Number of each rendition's header.
     pub inits: Vec<usize>,
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use nova_core::config::Config;
 
-use crate::{doctor, serve};
+use crate::{doctor, publish, serve};
 
 /// Nova: a media-first streaming platform in one program.
 #[derive(Debug, Parser)]
@@ -27,6 +27,14 @@ enum Command {
         /// Print the configuration in force, secrets masked, and exit.
         #[arg(long)]
         print_config: bool,
+    },
+    /// Publish a test picture, or a file, to an RTMP server.
+    Publish {
+        /// Where: rtmp://HOST:1935/live/KEY
+        url: String,
+        /// An FLV or MP4 file, played again and again.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
     },
     /// Check ports, clock and storage; one line each, with the fix.
     Doctor {
@@ -73,6 +81,11 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
             nova_core::telemetry::init_logs(setup.dev, &config.log);
             serve::run(config, setup.dev)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Publish { url, file } => {
+            nova_core::telemetry::init_logs(true, "info");
+            publish::run(&url, file.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor { setup } => doctor::run(&setup.load()?),

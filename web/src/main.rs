@@ -12,6 +12,7 @@ mod doctor;
 mod http;
 mod live;
 mod pages;
+mod publish;
 mod serve;
 mod tls;
 

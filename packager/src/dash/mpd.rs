@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use nova_core::clock::Timestamp;
-use nova_core::media::{Codec, Media, rescale};
+use nova_core::media::{Codec, Media, Track, rescale};
 
 use crate::rendition::{Rendition, View};
 use crate::stream::{Period, Timing};
@@ -89,21 +89,13 @@ impl Mpd<'_> {
         let first = |view: &Arc<View>| {
             view.playlist()
                 .first()
-                .map(|segment| rescale(segment.start, view.track.timescale, 1_000_000))
+                .map(|segment| rescale(segment.start, segment.timescale, 1_000_000))
         };
         self.views.iter().filter_map(first).min().unwrap_or(0)
     }
 
     fn end_us(&self) -> i64 {
-        let last = |view: &Arc<View>| {
-            view.playlist().last().map(|segment| {
-                rescale(
-                    segment.start + i64::from(segment.duration),
-                    view.track.timescale,
-                    1_000_000,
-                )
-            })
-        };
+        let last = |view: &Arc<View>| view.playlist().last().map(|segment| segment.end_us());
         self.views.iter().filter_map(last).max().unwrap_or(0)
     }
 
@@ -114,14 +106,10 @@ impl Mpd<'_> {
             .iter()
             .zip(self.views)
             .enumerate()
-            .filter(|(index, _)| period.active.get(*index).copied().unwrap_or(false))
-            .map(|(index, (rendition, view))| {
-                (
-                    index,
-                    rendition,
-                    view,
-                    entries(view, period.first_msn, until, self.timing),
-                )
+            .filter_map(|(index, (rendition, view))| {
+                let track = period.tracks.get(index)?.as_ref()?;
+                let entries = entries(view, track, period.first_msn, until, self.timing);
+                Some((index, rendition, view, track, entries))
             })
             .filter(|(.., entries)| !entries.is_empty())
             .collect();
@@ -148,10 +136,10 @@ impl Mpd<'_> {
         );
         for video in [true, false] {
             let mut set: Option<&str> = None;
-            let members = lists.iter().filter(|(_, _, view, _)| view.track.is_video() == video);
-            for (index, rendition, view, entries) in members {
+            let members = lists.iter().filter(|(.., track, _)| track.is_video() == video);
+            for (index, rendition, view, track, entries) in members {
                 // A switching set holds one codec; another codec is another AdaptationSet (conformance 73).
-                let family = view.track.codec_string.split('.').next().unwrap_or_default();
+                let family = track.codec_string.split('.').next().unwrap_or_default();
                 if set != Some(family) || !video {
                     if set.is_some() {
                         out.push_str("    </AdaptationSet>\n");
@@ -168,7 +156,7 @@ impl Mpd<'_> {
                             out,
                             "      <ProducerReferenceTime id=\"{index}\" inband=\"true\" type=\"encoder\" wallClockTime=\"{}\" presentationTime=\"{}\">",
                             period.zero.plus_micros(period.start_us).to_rfc3339_millis(),
-                            rescale(period.start_us, 1_000_000, view.track.timescale),
+                            rescale(period.start_us, 1_000_000, track.timescale),
                         );
                         out.push_str("        <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"../../time\"/>\n      </ProducerReferenceTime>\n");
                     }
@@ -176,8 +164,7 @@ impl Mpd<'_> {
                 }
                 self.representation(
                     out,
-                    rendition,
-                    view,
+                    (rendition, view, track),
                     entries,
                     period.inits.get(*index).copied().unwrap_or(0),
                     offset_us,
@@ -193,13 +180,11 @@ impl Mpd<'_> {
     fn representation(
         &self,
         out: &mut String,
-        rendition: &Rendition,
-        view: &View,
+        (rendition, view, track): (&Rendition, &View, &Track),
         entries: &[Entry],
         init: usize,
         offset_us: i64,
     ) {
-        let track = &view.track;
         let _infallible = write!(
             out,
             "      <Representation id=\"{}\" mimeType=\"{}/mp4\" codecs=\"{}\" bandwidth=\"{}\"",
@@ -297,7 +282,7 @@ struct Entry {
 }
 
 /// The segments of a view numbered `from..until`, the growing one with the duration it aims at.
-fn entries(view: &View, from: u64, until: u64, timing: Timing) -> Vec<Entry> {
+fn entries(view: &View, track: &Track, from: u64, until: u64, timing: Timing) -> Vec<Entry> {
     let mut entries: Vec<Entry> = view
         .playlist()
         .iter()
@@ -320,7 +305,7 @@ fn entries(view: &View, from: u64, until: u64, timing: Timing) -> Vec<Entry> {
     {
         let so_far: i64 = open.parts.iter().map(|part| i64::from(part.duration)).sum();
         let aim = entries.last().map_or_else(
-            || rescale(i64::from(timing.segment_ms), 1000, view.track.timescale),
+            || rescale(i64::from(timing.segment_ms), 1000, track.timescale),
             |last| last.duration,
         );
         entries.push(Entry {

@@ -43,7 +43,7 @@ impl MediaPlaylist<'_> {
             if behind_us > skip_until_us && skipped == 0 {
                 skipped = index + 1;
             }
-            behind_us += rescale(i64::from(segment.duration), timescale, 1_000_000);
+            behind_us += segment.duration_us();
         }
         let skipped = if skip && !view.ended { skipped } else { 0 };
 
@@ -87,14 +87,20 @@ impl MediaPlaylist<'_> {
             self.before_segment(&mut out, segment.discontinuity, segment.init, &mut init, segment.wall);
             if index >= first_with_parts && !view.ended {
                 for (number, part) in segment.parts.iter().enumerate() {
-                    self.part(&mut out, segment.msn, number, part.duration, part.independent);
+                    self.part(
+                        &mut out,
+                        segment.msn,
+                        number,
+                        (part.duration, segment.timescale),
+                        part.independent,
+                    );
                 }
             }
             if segment.gap {
                 out.push_str("#EXT-X-GAP\n");
             }
             out.push_str("#EXTINF:");
-            write_seconds(&mut out, i64::from(segment.duration), timescale);
+            write_seconds(&mut out, i64::from(segment.duration), segment.timescale);
             let _infallible = writeln!(out, ",\n{}/{}.m4s", self.name, segment.msn);
         }
         if view.ended {
@@ -110,7 +116,13 @@ impl MediaPlaylist<'_> {
                 view.open.wall,
             );
             for (number, part) in view.open.parts.iter().enumerate() {
-                self.part(&mut out, view.open.msn, number, part.duration, part.independent);
+                self.part(
+                    &mut out,
+                    view.open.msn,
+                    number,
+                    (part.duration, timescale),
+                    part.independent,
+                );
             }
         } else if view.open.init != init.unwrap_or(view.open.init) && !view.offline {
             // Conformance 63: the header of what comes next differs.
@@ -167,9 +179,9 @@ impl MediaPlaylist<'_> {
         let _infallible = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", wall.to_rfc3339_millis());
     }
 
-    fn part(&self, out: &mut String, msn: u64, number: usize, duration: u32, independent: bool) {
+    fn part(&self, out: &mut String, msn: u64, number: usize, (duration, timescale): (u32, u32), independent: bool) {
         out.push_str("#EXT-X-PART:DURATION=");
-        write_seconds(out, i64::from(duration), self.view.track.timescale);
+        write_seconds(out, i64::from(duration), timescale);
         let _infallible = write!(out, ",URI=\"{}/{msn}.{number}.m4s\"", self.name);
         out.push_str(if independent { ",INDEPENDENT=YES\n" } else { "\n" });
     }

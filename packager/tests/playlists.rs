@@ -1,0 +1,586 @@
+//! Playlists and manifests of a broadcast, whole, as they are served (conformance 50-65, 76-82), and the rules that hold for any stream.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use nova_core::clock::Timestamp;
+use nova_core::delivery::{Pieces, Presentation, Reply};
+use nova_core::live::{Epoch, Item};
+use nova_core::media::{Codec, Frame, Media, Track, TrackId};
+use nova_packager::presentation::Directives;
+use nova_packager::{Config, Output, Packager, Stream};
+use proptest::prelude::*;
+
+const VIDEO: TrackId = TrackId(0);
+const AUDIO: TrackId = TrackId(1);
+/// 2026-11-24T00:00:00Z
+const WALL: Timestamp = Timestamp(1_795_478_400_000_000);
+const CONFIG: Config = Config {
+    segment_ms: 2000,
+    part_ms: 333,
+    window_s: 12,
+    memory_s: 8,
+};
+
+fn video(level: u8) -> Arc<Track> {
+    let media = Media::Video {
+        width: 1280,
+        height: 720,
+        sar: (1, 1),
+        frame_rate: None,
+    };
+    let config = Bytes::copy_from_slice(&[1, 0x64, 0, level, 0xff, 0xe0, 0]);
+    Arc::new(Track {
+        id: VIDEO,
+        codec: Codec::Avc,
+        timescale: 90_000,
+        config,
+        codec_string: format!("avc1.6400{level:02x}"),
+        media,
+    })
+}
+
+fn audio() -> Arc<Track> {
+    let media = Media::Audio {
+        sample_rate: 48_000,
+        channels: 2,
+        frame_samples: Some(1024),
+    };
+    let config = Bytes::from_static(&[0x11, 0x90]);
+    Arc::new(Track {
+        id: AUDIO,
+        codec: Codec::Aac,
+        timescale: 48_000,
+        config,
+        codec_string: "mp4a.40.2".into(),
+        media,
+    })
+}
+
+struct Live {
+    packager: Packager,
+    stored: Vec<(u64, String)>,
+    deleted: Vec<String>,
+    store_works: bool,
+}
+
+impl Live {
+    fn new(config: Config) -> Self {
+        let stream = Arc::new(Stream::new("show", "b1".into(), config.window_s, 4));
+        Self {
+            packager: Packager::new(stream, config),
+            stored: Vec::new(),
+            deleted: Vec::new(),
+            store_works: true,
+        }
+    }
+
+    fn epoch(&mut self, tracks: &[Arc<Track>], start_us: i64, discontinuity: bool) {
+        let epoch = Epoch {
+            tracks: tracks.to_vec(),
+            discontinuity,
+            start_us,
+            wall: WALL.plus_micros(start_us),
+        };
+        self.push(Item::Epoch(Arc::new(epoch)));
+    }
+
+    fn push(&mut self, item: Item) {
+        self.packager.push(item);
+        self.packager.publish();
+        while let Some(output) = self.packager.poll() {
+            match output {
+                Output::Store(segment) => {
+                    if self.store_works {
+                        segment.mark_stored();
+                    }
+                    self.stored.push((segment.msn, segment.key.clone()));
+                }
+                Output::Delete(key) => self.deleted.push(key),
+            }
+        }
+    }
+
+    /// 30 pictures a second from `from_ms` to `to_ms` with a keyframe each `gop` pictures (none when 0), and sound beside them.
+    fn run(&mut self, from_ms: i64, to_ms: i64, gop: i64, kinds: &[TrackId]) {
+        let mut frames = Vec::new();
+        for n in 0..(to_ms - from_ms) * 30 / 1000 {
+            let dts = from_ms * 90 + n * 3000;
+            frames.push((
+                dts * 8,
+                Frame {
+                    track: VIDEO,
+                    dts,
+                    composition_offset: 0,
+                    duration: None,
+                    keyframe: gop > 0 && n % gop == 0,
+                    payload: Bytes::from_static(&[1; 4000]),
+                },
+            ));
+        }
+        let mut dts = from_ms * 48 / 1024 * 1024;
+        while dts < from_ms * 48 {
+            dts += 1024;
+        }
+        while dts < to_ms * 48 {
+            frames.push((
+                dts * 15,
+                Frame {
+                    track: AUDIO,
+                    dts,
+                    composition_offset: 0,
+                    duration: Some(1024),
+                    keyframe: true,
+                    payload: Bytes::from_static(&[2; 340]),
+                },
+            ));
+            dts += 1024;
+        }
+        frames.sort_by_key(|(at, _)| *at);
+        for (_, frame) in frames.into_iter().filter(|(_, frame)| kinds.contains(&frame.track)) {
+            self.push(Item::Frame(frame));
+        }
+    }
+
+    fn get(&self, path: &str, query: Option<&str>) -> String {
+        match self.packager.stream().answer(path, query) {
+            Reply::Text(text) => String::from_utf8(text.plain.to_vec()).unwrap(),
+            Reply::Wait(_) => "held".into(),
+            Reply::NotFound => "404".into(),
+            Reply::Invalid(why) => format!("400 {why}"),
+            Reply::Busy => "503".into(),
+            Reply::Object(object) => format!("{} bytes", object.pieces.len()),
+            Reply::Stored { range, .. } => format!("stored {range:?}"),
+            Reply::Growing { .. } => "growing".into(),
+        }
+    }
+}
+
+fn both() -> Live {
+    let mut live = Live::new(CONFIG);
+    live.epoch(&[video(0x1f), audio()], 0, false);
+    live
+}
+
+#[test]
+fn a_live_stream_as_hls() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    insta::assert_snapshot!("multivariant", live.get("master.m3u8", None));
+    insta::assert_snapshot!("video", live.get("b1/v0.m3u8", None));
+    insta::assert_snapshot!("audio", live.get("b1/a1.m3u8", None));
+}
+
+#[test]
+fn a_live_stream_as_dash() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    insta::assert_snapshot!("mpd", live.get("manifest.mpd", None));
+}
+
+#[test]
+fn conformance_62_a_delta_update_skips_what_is_old_and_nothing_else() {
+    let mut live = Live::new(Config { window_s: 40, ..CONFIG });
+    live.epoch(&[video(0x1f)], 0, false);
+    live.run(0, 30_000, 60, &[VIDEO]);
+    let whole = live.get("b1/v0.m3u8", None);
+    let delta = live.get("b1/v0.m3u8", Some("_HLS_skip=YES"));
+    let skipped: usize = delta
+        .lines()
+        .find_map(|line| line.strip_prefix("#EXT-X-SKIP:SKIPPED-SEGMENTS="))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let uris = |text: &str| {
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(uris(&whole)[skipped..], uris(&delta));
+    // 30 s less the six target durations that must stay, whole segments: from the edge at 29.97 s.
+    assert_eq!(skipped, 8);
+    assert!(!delta.contains("EXT-X-MAP"), "the header of what was skipped is known");
+}
+
+#[test]
+fn conformance_60_61_a_request_is_held_refused_or_answered_by_its_position() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    let media = |query: &str| live.get("b1/v0.m3u8", Some(query));
+    let edge = live.packager.stream().renditions()[0].view().edge();
+    assert_eq!((edge.msn, edge.parts), (2, 4));
+    assert!(media("_HLS_msn=1").starts_with("#EXTM3U"));
+    assert!(media("_HLS_msn=2&_HLS_part=3").starts_with("#EXTM3U"));
+    assert!(
+        media("_HLS_msn=1&_HLS_part=99").starts_with("#EXTM3U"),
+        "behind a finished segment means the next one's first part"
+    );
+    assert_eq!(media("_HLS_msn=2"), "held");
+    assert_eq!(media("_HLS_msn=2&_HLS_part=4"), "held");
+    assert_eq!(media("_HLS_msn=3&_HLS_part=0"), "held");
+    assert_eq!(media("_HLS_msn=5"), "400 _HLS_msn is too far ahead");
+    assert_eq!(media("_HLS_msn=2&_HLS_part=40"), "400 _HLS_part is too far ahead");
+    assert_eq!(media("_HLS_part=1"), "400 _HLS_part needs _HLS_msn");
+    assert_eq!(media("_HLS_msn=x"), "400 _HLS_msn is not a number");
+    assert!(
+        media("token=abc&x").starts_with("#EXTM3U"),
+        "what is not a directive is somebody else's"
+    );
+}
+
+#[test]
+fn a_waiting_request_wakes_for_its_part_and_for_no_other() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    let waits = ["_HLS_msn=2&_HLS_part=4", "_HLS_msn=2&_HLS_part=5"].map(|query| {
+        match live.packager.stream().answer("b1/v0.m3u8", Some(query)) {
+            Reply::Wait(wait) => wait,
+            _ => panic!("{query} waits"),
+        }
+    });
+    let [mut near, mut far] = waits.map(|wait| wait.until);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(near.as_mut().poll(&mut context).is_pending());
+    live.run(5_500, 5_700, 0, &[VIDEO, AUDIO]);
+    assert!(near.as_mut().poll(&mut context).is_ready());
+    assert!(far.as_mut().poll(&mut context).is_pending());
+}
+
+#[test]
+fn requests_that_wait_are_bounded_per_rendition() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    let held: Vec<Reply> = (0..4)
+        .map(|_| live.packager.stream().answer("b1/v0.m3u8", Some("_HLS_msn=2")))
+        .collect();
+    assert!(held.iter().all(|reply| matches!(reply, Reply::Wait(_))));
+    assert_eq!(live.get("b1/v0.m3u8", Some("_HLS_msn=2")), "503");
+    drop(held);
+    assert_eq!(
+        live.get("b1/v0.m3u8", Some("_HLS_msn=2")),
+        "held",
+        "those who hung up make room"
+    );
+}
+
+#[test]
+fn conformance_63_the_hinted_part_is_held_and_what_is_further_is_not_there() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    let playlist = live.get("b1/v0.m3u8", None);
+    assert!(
+        playlist.contains("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v0/2.4.m4s\""),
+        "{playlist}"
+    );
+    assert_eq!(live.get("b1/v0/2.4.m4s", None), "held");
+    assert_eq!(live.get("b1/v0/2.9.m4s", None), "404");
+    assert_eq!(live.get("b1/v0/9.m4s", None), "404");
+    assert_eq!(live.get("b1/v0/2.m4s", None), "growing");
+    for nonsense in [
+        "b1",
+        "b1/",
+        "b1/v9.m3u8",
+        "b1/v0/init-7.mp4",
+        "b1/v0/-1.m4s",
+        "b1/v0/1.1.1.m4s",
+        "b0/v0.m3u8",
+        "b1/v0/99999999999999999999.m4s",
+        "",
+    ] {
+        assert_eq!(live.get(nonsense, None), "404", "{nonsense}");
+    }
+}
+
+#[test]
+fn a_segment_is_its_parts_in_memory_and_from_the_store() {
+    let mut live = both();
+    live.run(0, 20_000, 60, &[VIDEO, AUDIO]);
+    let stream = Arc::clone(live.packager.stream());
+    let length = |path: &str| match stream.answer(path, None) {
+        Reply::Object(object) => (object.pieces.len(), matches!(object.pieces, Pieces::Many(_))),
+        _ => panic!("{path} is in memory"),
+    };
+    let parts: usize = (0..6).map(|part| length(&format!("b1/v0/8.{part}.m4s")).0).sum();
+    assert_eq!(length("b1/v0/8.m4s"), (parts, true));
+    // 8 s in memory with the one that grows: older ones rest in the store, their parts as ranges of it.
+    let Reply::Stored { range: None, key, .. } = stream.answer("b1/v0/5.m4s", None) else {
+        panic!("5 rests in the store")
+    };
+    assert_eq!(key, "live/show/b1/v0/5.m4s");
+    let mut end = 0;
+    for part in 0..6 {
+        let Reply::Stored { range: Some(range), .. } = stream.answer(&format!("b1/v0/5.{part}.m4s"), None) else {
+            panic!("so do its parts")
+        };
+        assert_eq!(range.start, end);
+        end = range.end;
+    }
+    assert_eq!(end as usize, parts);
+}
+
+#[test]
+fn conformance_51_what_left_the_playlist_stays_for_a_while_and_then_goes() {
+    let mut live = both();
+    live.run(0, 60_000, 60, &[VIDEO, AUDIO]);
+    let playlist = live.get("b1/v0.m3u8", None);
+    let first: u64 = playlist
+        .lines()
+        .find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(
+        live.get(&format!("b1/v0/{}.m4s", first - 2), None)
+            .starts_with("stored")
+    );
+    assert!(!live.deleted.is_empty());
+    let newest_deleted = live.deleted.iter().filter(|key| key.contains("/v0/")).count() as u64 - 1;
+    assert!(
+        first - newest_deleted >= 8,
+        "12 s of playlist and 6 s of reserve lie between {newest_deleted} and {first}"
+    );
+    assert_eq!(live.get(&format!("b1/v0/{newest_deleted}.m4s"), None), "404");
+}
+
+#[test]
+fn when_nothing_can_be_stored_the_stream_goes_on_with_a_shorter_window() {
+    let mut live = Live::new(Config { window_s: 60, ..CONFIG });
+    live.store_works = false;
+    live.epoch(&[video(0x1f), audio()], 0, false);
+    live.run(0, 60_000, 60, &[VIDEO, AUDIO]);
+    let in_memory: i64 = live.packager.stream().renditions()[0]
+        .view()
+        .segments
+        .iter()
+        .filter(|segment| segment.in_memory())
+        .count() as i64;
+    assert!(in_memory <= 12, "memory is bounded: {in_memory} segments");
+    let playlist = live.get("b1/v0.m3u8", None);
+    for uri in playlist.lines().filter(|line| !line.starts_with('#')) {
+        assert!(
+            live.get(&format!("b1/{uri}"), None).ends_with("bytes"),
+            "{uri} is listed, so it can be fetched"
+        );
+    }
+    // The disk has space again.
+    live.store_works = true;
+    live.run(60_000, 120_000, 60, &[VIDEO, AUDIO]);
+    assert!(
+        live.get("b1/v0.m3u8", None)
+            .lines()
+            .filter(|line| line.starts_with("#EXTINF"))
+            .count()
+            >= 28
+    );
+}
+
+#[test]
+fn conformance_84_a_publisher_that_comes_back_continues_with_one_discontinuity() {
+    let mut live = both();
+    live.run(0, 6_000, 60, &[VIDEO, AUDIO]);
+    live.push(Item::Offline);
+    let away = live.get("b1/v0.m3u8", None);
+    assert!(!away.contains("PRELOAD-HINT") && !away.contains("ENDLIST"), "{away}");
+    assert!(matches!(
+        live.packager.stream().answer_late("b1/v0.m3u8", Some("_HLS_msn=3")),
+        Reply::Text(_)
+    ));
+    live.epoch(&[video(0x28), audio()], 16_000_000, true);
+    live.run(16_000, 22_100, 60, &[VIDEO, AUDIO]);
+    insta::assert_snapshot!("reconnected_video", live.get("b1/v0.m3u8", None));
+    insta::assert_snapshot!("reconnected_audio", live.get("b1/a1.m3u8", None));
+    insta::assert_snapshot!("reconnected_mpd", live.get("manifest.mpd", None));
+    live.run(22_100, 44_000, 60, &[VIDEO, AUDIO]);
+    let later = live.get("b1/v0.m3u8", None);
+    assert!(
+        later.contains("#EXT-X-DISCONTINUITY-SEQUENCE:1\n") && !later.contains("#EXT-X-DISCONTINUITY\n"),
+        "{later}"
+    );
+    assert_eq!(live.get("manifest.mpd", None).matches("<Period").count(), 1);
+}
+
+#[test]
+fn conformance_68_a_stream_that_is_over_says_so_once_after_its_last_segment() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    live.push(Item::End);
+    insta::assert_snapshot!("ended_video", live.get("b1/v0.m3u8", None));
+    insta::assert_snapshot!("ended_mpd", live.get("manifest.mpd", None));
+    assert!(
+        live.get("b1/v0.m3u8", Some("_HLS_msn=99")).contains("ENDLIST"),
+        "nobody waits for what will not come"
+    );
+}
+
+#[test]
+fn conformance_57_sound_without_pictures_and_pictures_without_sound() {
+    let mut live = Live::new(CONFIG);
+    live.epoch(&[audio()], 0, false);
+    live.run(0, 5_000, 60, &[AUDIO]);
+    insta::assert_snapshot!("audio_only", live.get("master.m3u8", None));
+    assert!(live.get("b1/a1.m3u8", None).contains("#EXTINF:2.0"));
+    let mut live = Live::new(CONFIG);
+    live.epoch(&[video(0x1f)], 0, false);
+    live.run(0, 5_000, 60, &[VIDEO]);
+    insta::assert_snapshot!("video_only", live.get("master.m3u8", None));
+}
+
+#[test]
+fn conformance_46_without_keyframes_segments_end_at_the_limit_and_do_not_claim_independence() {
+    let mut live = both();
+    live.run(0, 4_100, 60, &[VIDEO, AUDIO]);
+    live.run(4_100, 12_000, 0, &[VIDEO, AUDIO]);
+    let playlist = live.get("b1/v0.m3u8", None);
+    assert!(!playlist.contains("EXT-X-INDEPENDENT-SEGMENTS"), "{playlist}");
+    assert_hls_rules(&live);
+}
+
+#[test]
+fn pictures_that_stop_leave_gaps_and_the_sound_goes_on() {
+    let mut live = both();
+    live.run(0, 6_000, 60, &[VIDEO, AUDIO]);
+    live.run(6_000, 14_000, 60, &[AUDIO]);
+    live.run(14_000, 20_000, 60, &[VIDEO, AUDIO]);
+    assert!(live.get("b1/v0.m3u8", None).contains("#EXT-X-GAP\n"));
+    assert!(!live.get("b1/a1.m3u8", None).contains("#EXT-X-GAP\n"));
+    assert_hls_rules(&live);
+}
+
+/// What holds for the playlists of any stream at any time (conformance 48, 50, 52, 55, 58, 68).
+fn assert_hls_rules(live: &Live) {
+    let stream = live.packager.stream();
+    let Some(timing) = stream.timing() else { return };
+    let renditions = stream.renditions();
+    let part_target_us = timing.part_target_us;
+    for rendition in renditions.iter() {
+        let view = rendition.view();
+        for pair in view.segments.windows(2) {
+            assert_eq!(pair[1].msn, pair[0].msn + 1, "{}: numbers have no hole", rendition.name);
+            assert!(
+                pair[0].end_us() <= pair[1].end_us() - pair[1].duration_us() + if pair[0].gap { 50_000 } else { 30 },
+                "{}: segments do not overlap at {}",
+                rendition.name,
+                pair[1].msn
+            );
+            assert!(pair[1].wall.0 >= pair[0].wall.0, "{}: the date rises", rendition.name);
+        }
+        for segment in view.segments.iter() {
+            let scale = i64::from(segment.timescale);
+            let rounded = (i64::from(segment.duration) + scale / 2) / scale;
+            assert!(
+                rounded <= i64::from(timing.target_duration_s),
+                "{}/{} lasts {rounded} s",
+                rendition.name,
+                segment.msn
+            );
+            for (number, part) in segment.parts.iter().enumerate() {
+                let us = i64::from(part.duration) * 1_000_000 / scale;
+                assert!(
+                    us <= part_target_us,
+                    "{}/{}.{number}: {us} us",
+                    rendition.name,
+                    segment.msn
+                );
+                let last = number + 1 == segment.parts.len();
+                assert!(
+                    last || us * 100 >= part_target_us * 85,
+                    "{}/{}.{number}: {us} us is short",
+                    rendition.name,
+                    segment.msn
+                );
+            }
+        }
+        for other in renditions.iter() {
+            for segment in other.view().segments.iter() {
+                if let Some(own) = view.segment(segment.msn) {
+                    assert_eq!(
+                        own.discontinuity, segment.discontinuity,
+                        "conformance 53 at {}",
+                        segment.msn
+                    );
+                    let apart = own.start as f64 / f64::from(own.timescale)
+                        - segment.start as f64 / f64::from(segment.timescale);
+                    assert!(
+                        segment.gap || own.gap || segment.discontinuity || apart.abs() < 0.05,
+                        "conformance 48: {} starts {apart} s apart",
+                        segment.msn
+                    );
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rules_hold_for_any_gop_and_any_breaks(spans in prop::collection::vec((1i64..9, 1i64..300, 0u8..4), 1..12)) {
+        let mut live = both();
+        let mut at = 0;
+        for (seconds, gop, then) in spans {
+            live.run(at, at + seconds * 1000, gop, &[VIDEO, AUDIO]);
+            at += seconds * 1000;
+            match then {
+                0 => {
+                    live.push(Item::Offline);
+                    at += 3000;
+                    live.epoch(&[video(0x1f), audio()], at * 1000, true);
+                }
+                1 => live.epoch(&[video(0x28), audio()], at * 1000, true),
+                2 => {
+                    live.run(at, at + 3000, gop, &[AUDIO]);
+                    at += 3000;
+                }
+                _ => {}
+            }
+            assert_hls_rules(&live);
+        }
+        live.push(Item::End);
+        assert_hls_rules(&live);
+    }
+
+    #[test]
+    fn any_query_is_answered_without_a_panic(query in "[_HLSmsnpartkiYE=&0-9v%.-]{0,80}") {
+        let mut live = both();
+        live.run(0, 4_500, 60, &[VIDEO, AUDIO]);
+        live.get("b1/v0.m3u8", Some(&query));
+        let _any_answer = Directives::parse(&query);
+    }
+
+    #[test]
+    fn any_path_is_answered_without_a_panic(path in "[b1v0a./init9ms4upd8-]{0,40}") {
+        let mut live = both();
+        live.run(0, 4_500, 60, &[VIDEO, AUDIO]);
+        live.get(&path, None);
+        live.get(&format!("b1/{path}"), None);
+    }
+}
+
+#[test]
+fn a_growing_segment_comes_in_its_parts_and_ends_with_the_segment() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    let Reply::Growing { mut pieces, .. } = live.packager.stream().answer("b1/v0/2.m4s", None) else {
+        panic!("2 grows")
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    let mut received = Vec::new();
+    while let Poll::Ready(Some(piece)) = pieces.as_mut().poll_next(&mut context) {
+        received.push(piece);
+    }
+    assert_eq!(received.len(), 4);
+    live.run(5_500, 6_100, 15, &[VIDEO, AUDIO]);
+    while let Poll::Ready(piece) = pieces.as_mut().poll_next(&mut context) {
+        match piece {
+            Some(piece) => received.push(piece),
+            None => break,
+        }
+    }
+    let Reply::Object(whole) = live.packager.stream().answer("b1/v0/2.m4s", None) else {
+        panic!("2 is whole")
+    };
+    assert_eq!(received.iter().map(Bytes::len).sum::<usize>(), whole.pieces.len());
+}
