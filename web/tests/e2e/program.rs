@@ -1,0 +1,127 @@
+//! The command line and the operator's side.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use crate::playlist::Rendition;
+use crate::publisher::Publisher;
+use crate::server::{Server, nova};
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = nova();
+    command.args(arguments).current_dir(folder.path());
+    for listener in ["HTTP", "RTMP", "ADMIN"] {
+        command.env(format!("NOVA_{listener}__ADDR"), "127.0.0.1:0");
+    }
+    let output = command.envs(variables.iter().copied()).output().expect("nova runs");
+    let said = [&output.stdout[..], &output.stderr].concat();
+    (output, String::from_utf8(said).expect("text"))
+}
+
+#[test]
+fn the_configuration_is_shown_without_its_secrets() {
+    let variables = [("NOVA_PUBLISH__KEYS__SHOW", "s3cret"), ("NOVA_LIVE__WINDOW_S", "33")];
+    let (output, said) = run(&["serve", "--print-config"], &variables);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("window_s = 33") && said.contains("show = \"***"),
+        "{said}"
+    );
+    assert!(!said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn a_key_that_is_not_known_is_refused_by_name() {
+    for (name, value) in [
+        ("NOVA_LIVE__WINDOWS_S", "33"),
+        ("NOVA_LIFE", "33"),
+        ("NOVA_LIVE__WINDOW_S", "many-s3cret"),
+        ("NOVA_LIVE", "s3cret"),
+        ("NOVA_HTTPS__ADDR", "s3cret"),
+    ] {
+        let (output, said) = run(&["serve", "--dev"], &[(name, value)]);
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains(name), "{said}");
+        assert!(!said.contains("s3cret"), "a value may be a secret: {said}");
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "[live]\nwindow = 3\n").expect("written");
+    let (output, said) = run(&["serve", "--config", file.path().to_str().expect("a path")], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("window") && said.contains("unknown field"), "{said}");
+}
+
+#[test]
+fn the_doctor_finds_what_is_in_the_way() {
+    let (output, said) = run(&["doctor", "--dev"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = taken.local_addr().expect("bound").to_string();
+    let (output, said) = run(&["doctor", "--dev"], &[("NOVA_RTMP__ADDR", &addr)]);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let line = said.lines().find(|line| line.starts_with("FAIL")).expect("a finding");
+    assert!(
+        line.contains("RTMP") && line.contains("NOVA_RTMP__ADDR"),
+        "with its fix: {line}"
+    );
+    let (output, said) = run(&["serve", "--dev"], &[("NOVA_RTMP__ADDR", &addr)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains(&addr) && said.contains("nova doctor"), "{said}");
+}
+
+#[test]
+fn metrics_health_and_the_list_of_streams_tell_what_goes_on() {
+    let server = Server::start(&[]);
+    let admin = |path: &str| crate::server::get(&format!("http://{}{path}", server.listener("admin")));
+    for path in ["/healthz", "/readyz"] {
+        server.get(path).ok();
+        admin(path).ok();
+    }
+    server.get("/metrics").is(404);
+    let _publisher = Publisher::endless(&format!("{}/show", server.rtmp));
+    let rendition = &Rendition::all("show", &server.until_live("show"))[0];
+    server.until_status("show", "live", 20);
+    let list = rendition.now(&server);
+    rendition.at(&server, list.next_part());
+    for (name, label, least) in [
+        ("nova_ingest_connections_total", "", 1.0),
+        ("nova_ingest_publishers", "", 1.0),
+        ("nova_ingest_frames_total", "video", 10.0),
+        ("nova_ingest_frames_total", "audio", 10.0),
+        ("nova_ingest_bytes_total", "", 1000.0),
+        ("nova_origin_requests_total", "playlist", 2.0),
+        ("nova_origin_requests_total", "held", 1.0),
+        ("nova_origin_bytes_total", "", 500.0),
+        ("nova_streams", "\"live\"", 1.0),
+        ("nova_viewers", "", 1.0),
+    ] {
+        let value = server.metric(name, label);
+        assert!(value >= least, "{name} {label} is {value}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&server.get("/api/v1/streams?status=live").ok().body).expect("JSON");
+    let stream = &json["items"][0];
+    assert_eq!((&stream["name"], &stream["status"]), (&"show".into(), &"live".into()));
+    assert_eq!(
+        (&stream["video"]["width"], &stream["video"]["height"]),
+        (&320.into(), &180.into())
+    );
+    assert_eq!(json["next_cursor"], serde_json::Value::Null);
+    let unknown = server.get("/api/v1/streams/nobody").is(404);
+    assert_eq!(unknown.header("content-type"), "application/problem+json");
+    // A killed process leaves segments; the next run clears them away.
+    let page = server.get("/watch/show").ok();
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(page.header("content-security-policy").contains("script-src 'self'"));
+}
+
+#[test]
+fn an_idle_server_ends_at_once_when_told() {
+    for name in ["TERM", "INT"] {
+        let mut server = Server::start(&[]);
+        server.signal(name);
+        let status = server.until_gone(5);
+        assert_eq!(status.code(), Some(0), "{name}: {status}");
+    }
+}
