@@ -14,6 +14,7 @@ mod publisher;
 mod rtmp;
 mod server;
 
+mod browser;
 mod dash;
 mod delivery;
 mod faults;
