@@ -271,6 +271,8 @@ struct Queue {
     skipping: Option<u64>,
     /// Has had no frame yet.
     joining: bool,
+    /// The track of the epoch that leads with pictures.
+    pictures: Option<TrackId>,
     need: Vec<(TrackId, i64)>,
     waker: Option<Waker>,
     urgent: bool,
@@ -320,21 +322,35 @@ impl Queue {
             Item::Frame(frame) => {
                 self.frames += 1;
                 self.bytes += frame.payload.len();
-                self.urgent |= self
-                    .need
-                    .iter()
-                    .any(|(track, dts)| *track == frame.track && frame.dts >= *dts)
-                    || self.need.is_empty()
-                    || self.frames > QUEUE_FRAMES / 4;
             }
-            _ => self.urgent = true,
+            Item::Epoch(epoch) => {
+                self.pictures = epoch
+                    .tracks
+                    .first()
+                    .filter(|track| track.is_video())
+                    .map(|track| track.id);
+            }
+            _ => {}
         }
+        self.urgent |= self.is_urgent(&item);
         self.items.push_back(item);
         if self.urgent
             && let Some(waker) = self.waker.take()
         {
             waker.wake();
         }
+    }
+
+    /// True for what the reader acts on at once: all but frames, frames it has asked for, keyframes of pictures (they may end a segment).
+    fn is_urgent(&self, item: &Item) -> bool {
+        let Item::Frame(frame) = item else { return true };
+        self.need.is_empty()
+            || self
+                .need
+                .iter()
+                .any(|(track, dts)| *track == frame.track && frame.dts >= *dts)
+            || frame.keyframe && self.pictures == Some(frame.track)
+            || self.frames > QUEUE_FRAMES / 4
     }
 }
 
@@ -432,6 +448,7 @@ impl Broadcast {
             frames: 0,
             skipping: state.epoch.is_some().then_some(0),
             joining: true,
+            pictures: None,
             need: Vec::new(),
             waker: None,
             urgent: false,
@@ -508,7 +525,8 @@ impl Publisher {
             // Whoever is on air meanwhile has moved on.
             self.timeline.raise_floor(state.end_us, state.epoch.is_some());
         }
-        self.timeline.push(frame, now - state.zero_us.unwrap_or(now));
+        let zero = *state.zero_us.get_or_insert(now);
+        self.timeline.push(frame, now - zero);
         self.forward(&mut state, now);
     }
 
@@ -538,6 +556,10 @@ impl Publisher {
                     let zero = *state.zero_us.get_or_insert(now);
                     let behind = (now - zero) - epoch.arrival_us;
                     let wall = self.hub.clock.now().plus_micros(-behind.max(0));
+                    if !epoch.discontinuity {
+                        // Media time zero is this frame, not one that was dropped before it.
+                        state.zero_us = Some(zero + epoch.arrival_us - epoch.start_us);
+                    }
                     let epoch = Arc::new(Epoch {
                         tracks: epoch.tracks,
                         discontinuity: epoch.discontinuity,
@@ -588,32 +610,22 @@ impl Reader {
     /// Waits until something has come that this reader acts on, then moves all that is queued into `batch`.
     ///
     /// `need` lists, per track, the decode time from which on a frame matters: frames before it are only collected, so that a packager is
-    /// woken once a part and not once a frame. Anything but a frame always wakes. An empty `need` wakes for every frame.
+    /// woken once a part and not once a frame. Anything but a frame always wakes, and so do keyframes of pictures. An empty `need` wakes for every frame.
     pub async fn receive(&mut self, batch: &mut Vec<Item>, need: &[(TrackId, i64)]) {
         poll_fn(|context| {
             let mut state = self.broadcast.lock();
             let Some(queue) = state.readers.iter_mut().find(|q| q.id == self.id) else {
                 return Poll::Pending;
             };
-            let urgent = |item: &Item| match item {
-                Item::Frame(frame) => {
-                    need.is_empty()
-                        || need
-                            .iter()
-                            .any(|(track, dts)| *track == frame.track && frame.dts >= *dts)
-                }
-                _ => true,
-            };
-            if !queue.urgent {
-                queue.urgent = queue.items.iter().any(urgent) || queue.frames > QUEUE_FRAMES / 4;
-            }
+            need.clone_into(&mut queue.need);
+            // What has gathered was judged by what was needed before.
+            queue.urgent = queue.items.iter().any(|item| queue.is_urgent(item));
             if queue.urgent {
                 queue.urgent = false;
                 (queue.bytes, queue.frames) = (0, 0);
                 batch.extend(queue.items.drain(..));
                 return Poll::Ready(());
             }
-            need.clone_into(&mut queue.need);
             queue.waker = Some(context.waker().clone());
             Poll::Pending
         })

@@ -1,4 +1,4 @@
-//! Two-stage shutdown: the first signal drains, the second (or a deadline) ends.
+//! Two-stage shutdown: the first signal drains (encoders first, then viewers), the second (or a deadline) ends.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     drain: CancellationToken,
+    close: CancellationToken,
     end: CancellationToken,
     tasks: TaskTracker,
 }
@@ -23,6 +24,11 @@ impl Shutdown {
     /// Cancelled by the first signal: stop accepting, ask encoders to reconnect, finish what is open.
     pub const fn drain(&self) -> &CancellationToken {
         &self.drain
+    }
+
+    /// Cancelled when streams have ended and viewers have had the time to read so: close their connections.
+    pub const fn close(&self) -> &CancellationToken {
+        &self.close
     }
 
     /// Cancelled by the second signal or when draining took too long: drop everything.
@@ -44,9 +50,15 @@ impl Shutdown {
         self.drain.cancel();
     }
 
+    /// Begins to let viewers go.
+    pub fn start_close(&self) {
+        self.close.cancel();
+    }
+
     /// Waits until every tracked task is done, or until `deadline` has passed or [`Shutdown::end`] is cancelled. True when all were done.
     pub async fn finish(&self, deadline: Duration) -> bool {
         self.drain.cancel();
+        self.close.cancel();
         self.tasks.close();
         let clean = tokio::select! {
             () = self.tasks.wait() => true,

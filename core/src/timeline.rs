@@ -546,7 +546,12 @@ impl Timeline {
             } else {
                 frame.dts = mapped;
             }
-            state.last = Some((frame.dts, frame.dts + i64::from(ticks.unwrap_or(0))));
+            // Until the next one comes, a picture lasts as long as the one before it did.
+            let usual = state
+                .last
+                .map_or(i64::from(state.track.timescale / 30), |(last, _)| frame.dts - last);
+            let length = ticks.map_or(usual.clamp(1, i64::from(state.track.timescale)), i64::from);
+            state.last = Some((frame.dts, frame.dts + length));
         } else {
             let length = i64::from(ticks.unwrap_or(state.track.timescale / 50));
             // Conformance 43: the sample clock leads; the encoder's milliseconds correct it only beyond 1.5 frames.

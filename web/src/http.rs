@@ -44,16 +44,16 @@ pub(crate) struct Peer(
 );
 
 impl Server {
-    /// Accepts until the drain begins.
+    /// Accepts until viewers have had the end of their streams.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Certificates>>) {
-        let draining = self.shutdown.drain().clone();
+        let closing = self.shutdown.close().clone();
         loop {
             let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else {
                 return;
             };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = draining.cancelled() => return,
+                () = closing.cancelled() => return,
             };
             let (socket, peer) = match accepted {
                 Ok(accepted) => accepted,
@@ -104,7 +104,7 @@ impl Server {
             .initial_connection_window_size(1 << 20)
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(20));
-        let (draining, ending) = (self.shutdown.drain().clone(), self.shutdown.end().clone());
+        let (closing, ending) = (self.shutdown.close().clone(), self.shutdown.end().clone());
         let service = hyper::service::service_fn(move |request| {
             let server = Arc::clone(&self);
             async move { server.answer(request, peer.ip()).await }
@@ -116,7 +116,7 @@ impl Server {
             tokio::select! {
                 // A client that breaks off or sends nonsense is no event worth a line.
                 _closed = connection.as_mut() => return,
-                () = draining.cancelled(), if !asked_to_close => {
+                () = closing.cancelled(), if !asked_to_close => {
                     asked_to_close = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -137,7 +137,7 @@ impl LiveService {
         // Viewers finish what they have begun; then nothing of it is kept.
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(u64::from(window_s))) => {}
-            () = self.shutdown.drain().cancelled() => {}
+            () = self.shutdown.close().cancelled() => {}
         }
         {
             let mut streams = self.write();

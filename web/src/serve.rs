@@ -28,6 +28,8 @@ use crate::{admin, api, http, pages};
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 /// How often reconnect windows are looked at.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// How long viewers are given to read the end of their streams: one reload of a usual playlist.
+const VIEWERS_LEAVE: Duration = Duration::from_secs(3);
 /// How long encoders are given to leave by themselves once asked.
 const ENCODERS_LEAVE: Duration = Duration::from_secs(10);
 
@@ -230,8 +232,16 @@ async fn until_stopped(shutdown: &Shutdown, hub: &Arc<Hub>) {
         () = tokio::time::sleep(ENCODERS_LEAVE) => {}
         () = shutdown.end().cancelled() => {}
     }
-    // Closes the last parts and writes ENDLIST, so that players end instead of waiting.
+    // Closes the last parts and writes ENDLIST, so that players end instead of waiting; they get a moment to read it.
+    let anybody_watches = !hub.list().is_empty();
     hub.close();
+    if anybody_watches {
+        tokio::select! {
+            () = tokio::time::sleep(VIEWERS_LEAVE) => {}
+            () = shutdown.end().cancelled() => {}
+        }
+    }
+    shutdown.start_close();
     if shutdown.finish(DRAIN_LIMIT).await {
         tracing::info!("stopped");
     } else {

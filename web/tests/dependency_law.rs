@@ -10,7 +10,10 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-packager", &["nova-core"]),
     ("nova-cdn", &["nova-core"]),
     ("nova", &["nova-core", "nova-ingest", "nova-packager", "nova-cdn"]),
-    ("nova-benches", &["nova-core", "nova-ingest", "nova-packager", "nova-cdn"]),
+    (
+        "nova-benches",
+        &["nova-core", "nova-ingest", "nova-packager", "nova-cdn"],
+    ),
 ];
 
 /// Libraries, by name or prefix ending in `*`, and the only crates that may name them.
@@ -23,8 +26,10 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// Libraries that must not be reached from these crates, not even through another.
-const NOWHERE_UNDER: &[(&[&str], &[&str])] =
-    &[(&["nova-core", "nova-ingest", "nova-transcode", "nova-packager"], &["axum", "sqlx", "hyper"])];
+const NOWHERE_UNDER: &[(&[&str], &[&str])] = &[(
+    &["nova-core", "nova-ingest", "nova-transcode", "nova-packager"],
+    &["axum", "sqlx", "hyper"],
+)];
 
 struct Graph {
     /// Nova's crates: name to direct dependencies, development ones left out.
@@ -42,25 +47,42 @@ fn graph() -> Graph {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let members: Vec<String> = metadata["workspace_members"].as_array().into_iter().flatten().map(text).collect();
+    let members: Vec<String> = metadata["workspace_members"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(text)
+        .collect();
     let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
-    let names: BTreeMap<String, String> = packages.iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
+    let names: BTreeMap<String, String> = packages
+        .iter()
+        .map(|package| (text(&package["id"]), text(&package["name"])))
+        .collect();
     let direct = packages
         .iter()
         .filter(|package| members.contains(&text(&package["id"])))
         .map(|package| {
             let used = package["dependencies"].as_array().into_iter().flatten();
-            let used = used.filter(|dependency| dependency["kind"] != "dev").map(|dependency| text(&dependency["name"]));
+            let used = used
+                .filter(|dependency| dependency["kind"] != "dev")
+                .map(|dependency| text(&dependency["name"]));
             (text(&package["name"]), used.collect())
         })
         .collect();
     let mut resolved: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for node in metadata["resolve"]["nodes"].as_array().into_iter().flatten() {
         let used = node["deps"].as_array().into_iter().flatten().filter(|dependency| {
-            dependency["dep_kinds"].as_array().into_iter().flatten().any(|kind| kind["kind"] != "dev")
+            dependency["dep_kinds"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|kind| kind["kind"] != "dev")
         });
         let used = used.filter_map(|dependency| names.get(&text(&dependency["pkg"])).cloned());
-        resolved.entry(names[&text(&node["id"])].clone()).or_default().extend(used);
+        resolved
+            .entry(names[&text(&node["id"])].clone())
+            .or_default()
+            .extend(used);
     }
     Graph { direct, resolved }
 }
@@ -68,7 +90,11 @@ fn graph() -> Graph {
 #[test]
 fn arrows_between_novas_crates_point_down_only() {
     for (name, used) in graph().direct {
-        let allowed = LAW.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is not in the law")).1;
+        let allowed = LAW
+            .iter()
+            .find(|(known, _)| *known == name)
+            .unwrap_or_else(|| panic!("{name} is not in the law"))
+            .1;
         for library in used.iter().filter(|library| library.starts_with("nova")) {
             assert!(allowed.contains(&library.as_str()), "{name} must not use {library}");
         }
@@ -80,8 +106,13 @@ fn libraries_with_an_owner_are_named_by_no_other() {
     for (name, used) in graph().direct {
         for library in used {
             for (pattern, owners) in OWNERS {
-                let matches = pattern.strip_suffix('*').map_or(library == *pattern, |prefix| library.starts_with(prefix));
-                assert!(!matches || owners.contains(&name.as_str()), "{library} belongs to {owners:?}, but {name} names it");
+                let matches = pattern
+                    .strip_suffix('*')
+                    .map_or(library == *pattern, |prefix| library.starts_with(prefix));
+                assert!(
+                    !matches || owners.contains(&name.as_str()),
+                    "{library} belongs to {owners:?}, but {name} names it"
+                );
             }
         }
     }

@@ -17,6 +17,7 @@ mod server;
 mod browser;
 mod dash;
 mod delivery;
+mod draining;
 mod faults;
 mod playlist_rules;
 mod program;

@@ -1,9 +1,10 @@
 //! Who may publish, and what a second publisher of the same name does.
 
+use crate::clip;
 use crate::playlist::Rendition;
 use crate::publisher::Publisher;
 use crate::rtmp::Client;
-use crate::server::{Server, until};
+use crate::server::{Server, nova, until};
 
 #[test]
 fn a_second_publisher_takes_over() {
@@ -94,4 +95,28 @@ fn only_a_stream_key_opens_its_stream_and_no_log_tells_it() {
         !told.contains("other-secret") && !told.contains("wrong-key"),
         "a key that was tried is told: {told}"
     );
+}
+
+#[test]
+fn nova_publishes_its_own_clip_again_and_again() {
+    let server = Server::start(&[("NOVA_LIVE__RECONNECT_S", "1")]);
+    let mut command = nova();
+    command.args(["publish", &format!("{}/demo", server.rtmp)]);
+    let mut publisher = Publisher::run(command);
+    let renditions = Rendition::all("demo", &server.until_live("demo"));
+    assert_eq!(renditions.len(), 2, "pictures and sound");
+    // Longer than the clip: its loop is no break.
+    let list = until("a dozen segments", 40, || {
+        let list = renditions[0].now(&server);
+        (list.next_msn() >= 12).then_some(list)
+    });
+    assert!(
+        list.segments
+            .iter()
+            .all(|segment| !segment.discontinuity && !segment.gap)
+    );
+    assert!(publisher.running(), "{}", publisher.said());
+    publisher.kill();
+    server.until_status("demo", "ended", 20);
+    assert_eq!(clip::complaints(&server.url("/live/demo/master.m3u8")), "");
 }

@@ -108,14 +108,20 @@ fn every_packet_of_enhanced_rtmp_comes_back() {
         "opus.mp4",
         "-c:v libx264 -preset ultrafast -tune zerolatency -g 30 -pix_fmt yuv420p -threads 1 -c:a libopus -b:a 64k",
     );
+    let av1 = clip(
+        "av1.mp4",
+        "-c:v libsvtav1 -preset 12 -g 30 -svtav1-params lp=1 -pix_fmt yuv420p -c:a aac -b:a 64k",
+    );
     thread::scope(|scope| {
-        for (clip, stream) in [(&hevc, "hevc"), (&opus, "opus")] {
+        for (clip, stream) in [(&hevc, "hevc"), (&opus, "opus"), (&av1, "av1")] {
             let server = &server;
             scope.spawn(move || publish_and_compare(server, clip, stream, Publisher::enhanced_file));
         }
     });
     let multivariant = server.text("/live/hevc/master.m3u8");
     assert!(multivariant.contains("CODECS=\"hvc1."), "{multivariant}");
+    let multivariant = server.text("/live/av1/master.m3u8");
+    assert!(multivariant.contains("CODECS=\"av01."), "{multivariant}");
     let multivariant = server.text("/live/opus/master.m3u8");
     assert!(multivariant.to_lowercase().contains("opus\""), "{multivariant}");
 }
