@@ -128,12 +128,23 @@ impl Mpd<'_> {
                 }
         };
         let offset_us = if rebase { origin } else { period.start_us };
-        let _infallible = writeln!(
+        let _infallible = write!(
             out,
-            "  <Period id=\"{}\" start=\"{}\">",
+            "  <Period id=\"{}\" start=\"{}\"",
             period.first_msn,
             duration(start_us.max(0))
         );
+        if next.is_some() {
+            // What came was shorter than the time until the next: without this, players wait for the rest of it (conformance 79).
+            let end = |(.., track, entries): &(_, _, _, &Arc<Track>, Vec<Entry>)| {
+                entries
+                    .last()
+                    .map(|last| rescale(last.start + last.duration, track.timescale, 1_000_000))
+            };
+            let end_us = lists.iter().filter_map(end).max().unwrap_or(offset_us);
+            let _infallible = write!(out, " duration=\"{}\"", duration((end_us - offset_us).max(0)));
+        }
+        out.push_str(">\n");
         for video in [true, false] {
             let mut set: Option<&str> = None;
             let members = lists.iter().filter(|(.., track, _)| track.is_video() == video);
