@@ -15,7 +15,10 @@ struct Counting;
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 // SAFETY-free by delegation: the trait is unsafe to implement, and this only counts before handing over.
-#[expect(unsafe_code, reason = "counting allocations needs a global allocator; it delegates to the system's")]
+#[expect(
+    unsafe_code,
+    reason = "counting allocations needs a global allocator; it delegates to the system's"
+)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
@@ -68,7 +71,12 @@ fn chunk_reader(criterion: &mut Criterion) {
                     let mut next = reader.get_next_message(piece);
                     while let Ok(Some(message)) = next {
                         if message.type_id == 1 {
-                            let size = u32::from_be_bytes([message.data[0], message.data[1], message.data[2], message.data[3]]);
+                            let size = u32::from_be_bytes([
+                                message.data[0],
+                                message.data[1],
+                                message.data[2],
+                                message.data[3],
+                            ]);
                             // The same size again, as the input repeats.
                             let _same = reader.set_max_chunk_size(size as usize);
                         }

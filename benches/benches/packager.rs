@@ -11,7 +11,12 @@ use nova_core::live::{Epoch, Item};
 use nova_core::media::{Codec, Frame, Media, Track, TrackId};
 use nova_packager::{Config, Packager, Stream};
 
-const CONFIG: Config = Config { segment_ms: 2000, part_ms: 333, window_s: 60, memory_s: 12 };
+const CONFIG: Config = Config {
+    segment_ms: 2000,
+    part_ms: 333,
+    window_s: 60,
+    memory_s: 12,
+};
 
 fn packager() -> Packager {
     let video = Track {
@@ -20,7 +25,12 @@ fn packager() -> Packager {
         timescale: 90_000,
         config: Bytes::from_static(&[1, 0x64, 0, 0x28, 0xff, 0xe1, 0, 0]),
         codec_string: "avc1.640028".into(),
-        media: Media::Video { width: 1920, height: 1080, sar: (1, 1), frame_rate: None },
+        media: Media::Video {
+            width: 1920,
+            height: 1080,
+            sar: (1, 1),
+            frame_rate: None,
+        },
     };
     let audio = Track {
         id: TrackId(1),
@@ -28,12 +38,21 @@ fn packager() -> Packager {
         timescale: 48_000,
         config: Bytes::from_static(&[0x11, 0x90]),
         codec_string: "mp4a.40.2".into(),
-        media: Media::Audio { sample_rate: 48_000, channels: 2, frame_samples: Some(1024) },
+        media: Media::Audio {
+            sample_rate: 48_000,
+            channels: 2,
+            frame_samples: Some(1024),
+        },
     };
     let stream = Arc::new(Stream::new("bench", "b0".into(), CONFIG.window_s, 100));
     let mut packager = Packager::new(stream, CONFIG);
     let tracks = vec![Arc::new(video), Arc::new(audio)];
-    packager.push(Item::Epoch(Arc::new(Epoch { tracks, discontinuity: false, start_us: 0, wall: Timestamp(1_700_000_000_000_000) })));
+    packager.push(Item::Epoch(Arc::new(Epoch {
+        tracks,
+        discontinuity: false,
+        start_us: 0,
+        wall: Timestamp(1_700_000_000_000_000),
+    })));
     packager
 }
 
@@ -43,10 +62,24 @@ fn second(packager: &mut Packager, from: i64, picture: &Bytes, sound: &Bytes) {
     for n in 0..30 {
         let dts = from * 90_000 + n * 3000;
         let payload = picture.clone();
-        packager.push(Item::Frame(Frame { track: TrackId(0), dts, composition_offset: 0, duration: None, keyframe: (from * 30 + n) % 60 == 0, payload }));
+        packager.push(Item::Frame(Frame {
+            track: TrackId(0),
+            dts,
+            composition_offset: 0,
+            duration: None,
+            keyframe: (from * 30 + n) % 60 == 0,
+            payload,
+        }));
         while audio * 1024 * 90_000 / 48_000 <= dts {
             let payload = sound.clone();
-            packager.push(Item::Frame(Frame { track: TrackId(1), dts: audio * 1024, composition_offset: 0, duration: Some(1024), keyframe: true, payload }));
+            packager.push(Item::Frame(Frame {
+                track: TrackId(1),
+                dts: audio * 1024,
+                composition_offset: 0,
+                duration: Some(1024),
+                keyframe: true,
+                payload,
+            }));
             audio += 1;
         }
         packager.publish();

@@ -131,7 +131,7 @@ impl Origin {
                 self.text(&text, headers)
             }
             Reply::Object(object) => self.object(&object, headers),
-            Reply::Stored { key, kind, range, tag } => self.from_store(&key, kind, range, tag, headers).await,
+            Reply::Stored { key, kind, range, tag } => self.stored_object(&key, kind, range, tag, headers).await,
             Reply::Growing { kind, pieces } => {
                 self.counters.objects.increment(1);
                 let mut response = Response::new(Body::growing(pieces));
@@ -264,7 +264,7 @@ impl Origin {
         response
     }
 
-    async fn from_store(
+    async fn stored_object(
         &self,
         key: &str,
         kind: ObjectKind,

@@ -110,6 +110,9 @@ struct TrackWriter {
     rate: BitRate,
     total_bits: u128,
     total_ticks: u128,
+    /// Pictures and their time since the epoch began.
+    rate_frames: u64,
+    rate_ticks: u64,
     dirty: bool,
 }
 
@@ -213,15 +216,18 @@ impl TrackWriter {
             average,
         };
         self.rendition.set_bit_rate(self.rate);
-        if self.track.is_video() && ticks * 2 >= timescale {
+        // Over the whole epoch: a single segment's length is off by the millisecond that encoders count in.
+        self.rate_frames += u64::from(self.open_frames);
+        self.rate_ticks += u64::from(segment.duration);
+        if self.track.is_video() && self.rate_ticks * 2 >= u64::from(self.track.timescale) {
             self.rendition
-                .set_frame_rate(usual_rate(self.open_frames, segment.duration, self.track.timescale));
+                .set_frame_rate(usual_rate(self.rate_frames, self.rate_ticks, self.track.timescale));
         }
     }
 }
 
 /// Frames a second as a fraction: a standard rate when within a thousandth of it.
-fn usual_rate(frames: u32, ticks: u32, timescale: u32) -> Option<(u32, u32)> {
+fn usual_rate(frames: u64, ticks: u64, timescale: u32) -> Option<(u32, u32)> {
     const STANDARD: [(u32, u32); 11] = [
         (24_000, 1001),
         (24, 1),
@@ -235,7 +241,7 @@ fn usual_rate(frames: u32, ticks: u32, timescale: u32) -> Option<(u32, u32)> {
         (120, 1),
         (15, 1),
     ];
-    let (numerator, denominator) = (u64::from(frames) * u64::from(timescale), u64::from(ticks));
+    let (numerator, denominator) = (frames * u64::from(timescale), ticks);
     let best = STANDARD
         .iter()
         .map(|(n, d)| {
@@ -402,6 +408,7 @@ impl Packager {
             writer.track = Arc::clone(track);
         }
         writer.composition_shift = None;
+        (writer.rate_frames, writer.rate_ticks) = (0, 0);
         writer.open.init = writer.inits.len() - 1;
         writer.dirty = true;
     }
@@ -458,6 +465,8 @@ impl Packager {
             rate: BitRate::default(),
             total_bits: 0,
             total_ticks: 0,
+            rate_frames: 0,
+            rate_ticks: 0,
             dirty: false,
         });
     }

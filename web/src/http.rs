@@ -182,9 +182,8 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match &mut *self {
-            Self::Media(body) => Pin::new(body)
-                .poll_frame(context)
-                .map(|frame| frame.map(|Ok(frame)| Ok(frame))),
+            // A media body cannot fail; its error type has to become the other's all the same.
+            Self::Media(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Self::Page(body) => Pin::new(body).poll_frame(context),
         }
     }

@@ -42,3 +42,29 @@ for (const [player, manifest] of [
     await page.close();
   });
 }
+
+test('every player goes on by itself when the broadcaster comes back', { skip: !REAL && 'the stand-in serves no DASH' }, async () => {
+  const pages = await Promise.all(
+    [['hls', 'master.m3u8'], ['shaka', 'manifest.mpd'], ['dash', 'manifest.mpd']].map(async ([player, manifest]) => {
+      const page = await players.open(player, `${origin.url}/live/${origin.name}/${manifest}`);
+      await page.firstFrame(25_000);
+      return [player, page];
+    }),
+  );
+  await origin.blip();
+  await pages[0][1].page.waitForTimeout(5000);
+  origin.resume();
+  for (const [player, page] of pages) {
+    const away = (await page.stats()).frames;
+    // Two seconds of new pictures, however long the player takes to find them.
+    let frames = away;
+    for (let i = 0; i < 60 && frames < away + 60; i++) {
+      await page.page.waitForTimeout(500);
+      frames = (await page.stats()).frames;
+    }
+    const { errors } = await page.stats();
+    assert.ok(frames >= away + 60, `${player} shows new pictures: ${frames - away} ${JSON.stringify(errors)}`);
+    assert.deepEqual(errors.filter((error) => error.fatal), [], player);
+    await page.close();
+  }
+});
