@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo build ui test check bench fmt setup clean
+.PHONY: help run demo build ui test check bench fmt picture setup clean
 
 # A shell started by sudo or by a service often lacks rustup's folder.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -48,6 +48,9 @@ bench:
 	cargo build --release $(LOCKED) -p nova-benches --bins
 	cargo bench $(LOCKED) -p nova-benches
 	python3 benches/side-by-side/bench.py all
+
+picture: build
+	scripts/picture web/assets/watch.png
 
 fmt:
 	cargo fmt --all

@@ -226,40 +226,36 @@ impl TrackWriter {
     }
 }
 
-/// Frames a second as a fraction: a standard rate when within a thousandth of it.
+/// Frames a second as a fraction: the standard rate that the count fits, given that an encoder's clock counts in milliseconds.
 fn usual_rate(frames: u64, ticks: u64, timescale: u32) -> Option<(u32, u32)> {
+    // Whole rates first: over a short span both they and their thousandth less fit, and they are the likelier.
     const STANDARD: [(u32, u32); 11] = [
-        (24_000, 1001),
-        (24, 1),
-        (25, 1),
-        (30_000, 1001),
         (30, 1),
-        (48, 1),
-        (50, 1),
-        (60_000, 1001),
+        (25, 1),
         (60, 1),
+        (50, 1),
+        (24, 1),
+        (48, 1),
         (120, 1),
         (15, 1),
+        (30_000, 1001),
+        (60_000, 1001),
+        (24_000, 1001),
     ];
-    let (numerator, denominator) = (frames * u64::from(timescale), ticks);
-    let best = STANDARD
-        .iter()
-        .map(|(n, d)| {
-            (
-                (numerator * u64::from(*d)).abs_diff(denominator * u64::from(*n)) * 1_000_000
-                    / (denominator * u64::from(*n)).max(1),
-                (*n, *d),
-            )
-        })
-        .min()?;
-    if best.0 <= 500 {
-        return Some(best.1);
-    }
-    let millis = numerator * 1000 / denominator.max(1);
-    u32::try_from(millis)
+    let (ticks, scale, frames) = (u128::from(ticks), u128::from(timescale), u128::from(frames));
+    // A millisecond and a half on both ends together.
+    let slack = scale * 3 / 2000;
+    let fits = |(numerator, denominator): (u32, u32)| {
+        let expected = frames * scale * u128::from(denominator) / u128::from(numerator);
+        expected.abs_diff(ticks) <= slack
+    };
+    let millis = u32::try_from(frames * scale * 1000 / ticks.max(1))
         .ok()
-        .filter(|rate| *rate > 0)
-        .map(|rate| (rate, 1000))
+        .filter(|rate| *rate > 0);
+    STANDARD
+        .into_iter()
+        .find(|rate| fits(*rate))
+        .or(millis.map(|millis| (millis, 1000)))
 }
 
 impl Packager {
@@ -938,5 +934,23 @@ fn usual_duration(track: &Track) -> u32 {
             .clamp(1, track.timescale),
         Media::Video { .. } => track.timescale / 30,
         Media::Audio { frame_samples, .. } => frame_samples.unwrap_or(track.timescale / 50).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usual_rate;
+
+    #[test]
+    fn frame_rates_are_told_apart_through_a_clock_of_milliseconds() {
+        // 60 pictures in two seconds, give or take the millisecond.
+        for ticks in [179_910, 180_000, 180_090] {
+            assert_eq!(usual_rate(60, ticks, 90_000), Some((30, 1)));
+        }
+        assert_eq!(usual_rate(60, 180_180, 90_000), Some((30_000, 1001)));
+        assert_eq!(usual_rate(50, 180_000, 90_000), Some((25, 1)));
+        assert_eq!(usual_rate(120, 180_180, 90_000), Some((60_000, 1001)));
+        assert_eq!(usual_rate(25, 180_000, 90_000), Some((12_500, 1000)));
+        assert_eq!(usual_rate(0, 180_000, 90_000), None);
     }
 }

@@ -26,6 +26,9 @@ use tower::ServiceExt;
 
 use crate::tls::Certificates;
 
+/// Time without an acknowledgement after which a peer counts as gone.
+const VANISHED_AFTER: Duration = Duration::from_secs(60);
+
 /// What all connections share.
 pub(crate) struct Server {
     pub(crate) origin: Origin,
@@ -77,6 +80,10 @@ impl Server {
         if socket.set_nodelay(true).is_err() {
             return;
         }
+        // A viewer that has vanished (a phone in a tunnel) is let go although it never said so.
+        let options = socket2::SockRef::from(&socket);
+        let _best_effort = options.set_tcp_user_timeout(Some(VANISHED_AFTER));
+        let _best_effort = options.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(VANISHED_AFTER));
         match tls {
             None => self.http(socket, peer).await,
             Some(certificates) => {
