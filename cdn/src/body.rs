@@ -1,7 +1,7 @@
 //! Response bodies over shared bytes: no copy per viewer, and no piece smaller than what the packager made (conformance 86).
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,7 +18,7 @@ enum Kind {
     Empty,
     One(Bytes),
     Many(VecDeque<Bytes>),
-    Growing(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    Growing(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
 }
 
 impl Body {
@@ -59,19 +59,16 @@ impl Body {
     }
 
     /// Pieces as they come; the length is not known.
-    pub fn growing(pieces: Pin<Box<dyn Stream<Item = Bytes> + Send>>) -> Self {
+    pub fn growing(pieces: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>) -> Self {
         Self(Kind::Growing(pieces))
     }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut self.0 {
             Kind::Empty => Poll::Ready(None),
             Kind::One(bytes) => {
@@ -80,10 +77,7 @@ impl http_body::Body for Body {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Kind::Many(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
-            Kind::Growing(pieces) => pieces
-                .as_mut()
-                .poll_next(context)
-                .map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Kind::Growing(pieces) => pieces.as_mut().poll_next(context).map_ok(Frame::data),
         }
     }
 

@@ -34,8 +34,8 @@ pub enum Reply {
     Growing {
         /// What it is.
         kind: ObjectKind,
-        /// The pieces.
-        pieces: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+        /// The pieces. An error breaks the response off, so that nobody takes what there is for the whole.
+        pieces: Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>,
     },
     /// Not there yet, but coming: wait, then ask again.
     Wait(Wait),

@@ -24,6 +24,8 @@ const JUMP_US: i64 = 1_000_000;
 const SILENCE_AFTER_US: i64 = 700_000;
 /// ...up to this far behind it.
 const SILENCE_MARGIN_US: i64 = 350_000;
+/// The longest hole that is filled at once.
+const SILENCE_MOST_US: i64 = 10_000_000;
 /// Frames held while gathering: 10 s of 60 pictures and 50 sound frames a second, with room.
 const GATHER_FRAMES: usize = 2048;
 /// Bytes held while gathering: 10 s at 25 Mbit/s.
@@ -216,6 +218,10 @@ impl Timeline {
         if *state.track == track {
             state.next = None;
         } else if state.active {
+            if state.track.timescale != track.timescale {
+                // Its next timestamps count in other ticks: no step can be read off them.
+                state.last_raw = None;
+            }
             state.next = Some(Arc::new(track));
         } else {
             state.track = Arc::new(track);
@@ -277,6 +283,9 @@ impl Timeline {
     // ---- gathering: hold frames until it is clear where the epoch starts -------------------------------------------------
 
     fn gather(&mut self, index: usize, frame: Frame, arrival_us: i64) {
+        if self.jumps_again(index, &frame) {
+            return self.gather_anew(index, frame, arrival_us);
+        }
         let state = &self.tracks[index];
         let raw_us = state.us(frame.dts);
         let steady = state
@@ -306,6 +315,48 @@ impl Timeline {
             fresh,
         });
         self.try_start(arrival_us);
+    }
+
+    /// The track has jumped once more while its first jump is being looked at: one of the two was a slip.
+    fn jumps_again(&self, index: usize, frame: &Frame) -> bool {
+        let Some(gathering) = &self.gathering else { return false };
+        let state = &self.tracks[index];
+        let before = gathering
+            .held
+            .iter()
+            .rev()
+            .find(|held| held.fresh && held.frame.track == frame.track);
+        before.is_some_and(|before| state.us(frame.dts - before.frame.dts).abs() > JUMP_US)
+    }
+
+    fn gather_anew(&mut self, index: usize, frame: Frame, arrival_us: i64) {
+        let Some(gathering) = self.gathering.take() else { return };
+        let state = &self.tracks[index];
+        let back = self.epochs > 0
+            && state
+                .last_raw
+                .is_some_and(|last| state.us(frame.dts - last).abs() <= JUMP_US + GATHER_US);
+        if back {
+            // It is where it was before: what lay between was the slip, and the old clock goes on.
+            for held in gathering.held {
+                match self.index(held.frame.track) {
+                    Some(other) if !held.fresh && self.tracks[other].active => {
+                        self.place_in_order(other, held.frame, held.arrival_us)
+                    }
+                    _ => self.repairs.dropped += 1,
+                }
+            }
+            return self.place(index, frame, arrival_us);
+        }
+        self.repairs.dropped += gathering.held.len() as u64;
+        let jumped = gathering.jumped.map(|_| self.tracks[index].us(frame.dts));
+        self.gathering = Some(Gathering {
+            held: VecDeque::new(),
+            bytes: 0,
+            since_us: arrival_us,
+            jumped,
+        });
+        self.gather(index, frame, arrival_us);
     }
 
     fn try_start(&mut self, arrival_us: i64) {
@@ -411,6 +462,10 @@ impl Timeline {
             let first = own.clone().next();
             let state = &mut self.tracks[index];
             if let Some(next) = state.next.take() {
+                let (old, new) = (state.track.timescale, next.timescale);
+                state.last = state
+                    .last
+                    .map(|(dts, end)| (rescale(dts, old, new), rescale(end, old, new)));
                 state.track = next;
             }
             state.active = first.is_some() && (!state.track.is_video() || own.clone().any(|h| h.frame.keyframe));
@@ -609,6 +664,8 @@ impl Timeline {
                 continue;
             }
             let until = state.ticks(video_us - SILENCE_MARGIN_US);
+            // A hole longer than any playlist's part of it matters is left a hole.
+            end = end.max(state.ticks(video_us - SILENCE_MOST_US));
             let track = state.track.id;
             while end + i64::from(length) <= until {
                 self.out.push_back(Output::Frame(Frame {

@@ -406,6 +406,46 @@ fn variable_frame_rate_keeps_its_times() {
     assert!(seen.of(VIDEO).map(|(_, frame)| frame.dts / 90).eq(times));
 }
 
+#[test]
+fn one_frame_with_a_wrong_time_is_dropped_and_the_clock_goes_on() {
+    for wrong in [0, 86_400_000, -5_000_000] {
+        let mut timeline = Timeline::new(0, false);
+        both(&mut timeline);
+        let mut frames = stream(60_000, 72_000, 60, 0, -60_000);
+        let slip = frames
+            .iter()
+            .position(|(frame, _)| frame.track == VIDEO && frame.dts >= 66_000 * 90)
+            .unwrap();
+        frames[slip].0.dts = wrong * 90;
+        let seen = run(&mut timeline, frames);
+        assert_eq!(seen.epochs.len(), 1, "slip to {wrong} ms");
+        assert_eq!(seen.of(VIDEO).count(), 359);
+        assert!(seen.span_ms(VIDEO, 0).1 < 12_000 && timeline.repairs().silence == 0);
+    }
+}
+
+#[test]
+fn a_changed_sample_rate_begins_an_epoch_and_the_sound_goes_on() {
+    let mut timeline = Timeline::new(0, false);
+    both(&mut timeline);
+    let mut seen = Seen::default();
+    for (mut frame, arrival) in stream(0, 60_000, 60, 0, 0) {
+        if frame.track == AUDIO && arrival >= 30_000_000 {
+            let mut track = audio_track();
+            track.timescale = 44_100;
+            track.codec_string = "mp4a.40.2 at 44100".into();
+            timeline.track(track);
+            frame.dts = arrival * 44_100 / 1_000_000;
+        }
+        timeline.push(frame, arrival);
+        drain(&mut timeline, &mut seen);
+    }
+    assert_eq!(seen.epochs.len(), 2);
+    let last = seen.of(AUDIO).last().unwrap();
+    assert!((last.1.dts * 1000 / 44_100 - 60_000).abs() < 100, "{}", last.1.dts);
+    assert!((59_900_000..60_100_000).contains(&timeline.end_us()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -352,6 +352,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     }
                 }
                 () = cancelled(&mut self.superseded) => {
+                    // At a shutdown broadcasts are ended; an encoder that is told of another publisher would not come back.
+                    if draining {
+                        return self.dismiss(&Refusal::ShuttingDown, Gone::Told("the server is shutting down")).await;
+                    }
                     metrics::counter!("nova_ingest_superseded_total").increment(1);
                     return self.dismiss(&Refusal::TakenOver, Gone::Told("another publisher has taken over, or the stream was ended")).await;
                 }

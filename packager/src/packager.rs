@@ -72,6 +72,8 @@ pub struct Packager {
     out: VecDeque<Output>,
     retired_msn: u64,
     warned_forced_cut: bool,
+    /// Frames were lost: the epoch goes on somewhere else than it started.
+    skipped: bool,
 }
 
 enum State {
@@ -173,6 +175,16 @@ impl TrackWriter {
         self.sequence = self.sequence.wrapping_add(1);
         self.open_frames += u32::try_from(self.part.len()).unwrap_or(0);
         self.open.parts.push(part);
+        if self.total_ticks == 0 {
+            // Until a segment is whole, its parts tell.
+            let bits: u64 = self.open.parts.iter().map(|part| 8 * part.bytes.len() as u64).sum();
+            let ticks: u64 = self.open.parts.iter().map(|part| u64::from(part.duration)).sum();
+            let rate = bits * u64::from(self.track.timescale) / ticks.max(1);
+            self.rendition.set_bit_rate(BitRate {
+                peak: rate,
+                average: rate,
+            });
+        }
         self.part.clear();
         self.durations.clear();
         self.part_ticks = 0;
@@ -278,6 +290,7 @@ impl Packager {
             out: VecDeque::new(),
             retired_msn: 0,
             warned_forced_cut: false,
+            skipped: false,
         }
     }
 
@@ -299,7 +312,7 @@ impl Packager {
                     "packaging fell behind and skipped to a keyframe"
                 );
                 self.finish_epoch();
-                (self.fresh, self.discontinuity) = (true, true);
+                (self.fresh, self.discontinuity, self.skipped) = (true, true, true);
             }
             Item::Offline => {
                 self.finish_epoch();
@@ -517,9 +530,13 @@ impl Packager {
         let Some(leader) = self.tracks.get(self.leader) else {
             return false;
         };
+        // A leader that stops right after it began is not waited for.
+        if frames.len() > PENDING_FRAMES {
+            return true;
+        }
         let own: Vec<&Frame> = frames.iter().filter(|frame| frame.track == leader.track.id).collect();
         let (Some(first), Some(last)) = (own.first(), own.last()) else {
-            return frames.len() > 4 * PENDING_FRAMES;
+            return false;
         };
         // Long enough for a whole segment: players that know nothing of parts need one in the first playlist.
         let span = leader.us(last.dts - first.dts);
@@ -670,6 +687,9 @@ impl Packager {
         let part_target_us = *part_target_us;
         if self.fresh {
             // The first frame placed begins the epoch's first segment, whatever its track: usually the leader's keyframe.
+            if std::mem::take(&mut self.skipped) {
+                self.epoch_start_us = at_us;
+            }
             segmenter.begin(at_us, frame.keyframe);
             if index == self.leader {
                 segmenter.decide(at_us, length_us, frame.keyframe);
@@ -717,6 +737,12 @@ impl Packager {
             // Sound from before the first picture has no segment to be in.
             return;
         }
+        if let Some(last) = &track.last
+            && track.us(track.part_ticks + frame.dts - last.dts) > part_target_us
+        {
+            // A picture that stands for longer than usual gets a part of its own.
+            track.close_part();
+        }
         track.settle(Some(frame.dts));
         if track.us(track.part_ticks + i64::from(track.usual_duration)) > part_target_us {
             track.close_part();
@@ -750,7 +776,38 @@ impl Packager {
             }
             (self.fresh, self.discontinuity) = (false, false);
         }
+        self.close_gaps(start_us);
         self.keep_house();
+    }
+
+    /// Tracks that are silent, or not sent any more, keep step with gaps: a playlist that stands still stalls its players.
+    fn close_gaps(&mut self, now_us: i64) {
+        let Some(msn) = self.msn else { return };
+        let patience_us = LEAD_US + i64::from(self.config.segment_ms) * 1000;
+        let leader = self.leader;
+        for index in (0..self.tracks.len()).filter(|index| *index != leader) {
+            let track = &self.tracks[index];
+            let newest = track
+                .pending
+                .back()
+                .or(track.last.as_ref())
+                .map(|frame| track.at_us(frame));
+            let newest_us = newest
+                .or(track.segments.last().map(|last| last.end_us()))
+                .unwrap_or(self.epoch_start_us);
+            if track.active && now_us - newest_us.max(self.epoch_start_us) <= patience_us {
+                continue;
+            }
+            while self.tracks[index].open.msn < msn {
+                let open = self.tracks[index].open.msn;
+                let end_us = self
+                    .begun
+                    .iter()
+                    .find(|(msn, _)| *msn > open)
+                    .map_or(now_us, |(_, start)| *start);
+                self.close_segment(index, None, end_us);
+            }
+        }
     }
 
     fn open_segment(&mut self, index: usize, first: &Frame) {

@@ -195,10 +195,13 @@ impl Stream {
         let slot = usize::from(blocking) + 2 * usize::from(skip);
         let text = view.text[slot].get_or_init(|| {
             let renditions = self.peek_renditions();
-            let reports: Vec<(&str, Edge)> = renditions
+            let reports: Vec<(&str, u64, Option<usize>)> = renditions
                 .iter()
                 .filter(|other| !Arc::ptr_eq(other, rendition))
-                .map(|other| (other.name.as_str(), other.peek().edge()))
+                .filter_map(|other| {
+                    let (msn, part) = other.peek().newest()?;
+                    Some((other.name.as_str(), msn, part))
+                })
                 .collect();
             let plain = MediaPlaylist {
                 name: &rendition.name,
@@ -304,6 +307,7 @@ impl Stream {
                             rendition: Arc::clone(rendition),
                             msn,
                             next: 0,
+                            whole: None,
                             waiting: None,
                             most: self.most_waiting,
                         }),
@@ -346,15 +350,32 @@ impl Stream {
         let mut hasher = DefaultHasher::new();
         for rendition in renditions.iter() {
             let view = rendition.peek();
-            (view.open.msn, view.ended, view.inits.len()).hash(&mut hasher);
+            (
+                view.open.msn,
+                view.ended,
+                view.inits.len(),
+                rendition.bit_rate().peak == 0,
+            )
+                .hash(&mut hasher);
         }
+        let periods = self.periods();
+        let current = periods.last();
+        current.map(|period| period.first_msn).hash(&mut hasher);
         let version = hasher.finish();
         if let Some((known, text)) = &**self.multivariant.load()
             && *known == version
         {
             return Arc::clone(text);
         }
-        let plain = multivariant::render(self.id(), &renditions);
+        // A track that the encoder does not send any more is nothing to begin with.
+        let sent = |index: usize| current.is_none_or(|period| period.tracks.get(index).is_some_and(Option::is_some));
+        let offered: Vec<_> = renditions
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| sent(*index))
+            .map(|(_, rendition)| Arc::clone(rendition))
+            .collect();
+        let plain = multivariant::render(self.id(), &offered);
         let ended = renditions.iter().all(|rendition| rendition.peek().ended);
         let text = Arc::new(Text::new(
             TextKind::Multivariant,
@@ -413,32 +434,40 @@ struct Growing {
     rendition: Arc<Rendition>,
     msn: u64,
     next: usize,
+    /// The parts, once the segment is whole: they stay for this reader when it leaves memory.
+    whole: Option<Arc<[Bytes]>>,
     waiting: Option<Waiting>,
     most: usize,
 }
 
 impl PieceStream for Growing {
-    type Item = Bytes;
+    type Item = std::io::Result<Bytes>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<std::io::Result<Bytes>>> {
         use std::future::Future;
+        let broken = || Poll::Ready(Some(Err(std::io::ErrorKind::Interrupted.into())));
         loop {
-            let view = self.rendition.view();
-            let edge = view.edge();
-            if edge.msn == self.msn {
-                if let Some(part) = view.open.parts.get(self.next) {
-                    self.next += 1;
-                    self.waiting = None;
-                    return Poll::Ready(Some(part.bytes.clone()));
-                }
-                if view.ended {
-                    return Poll::Ready(None);
-                }
-            } else {
-                let pieces = view.segment(self.msn).and_then(|segment| segment.pieces());
-                let piece = pieces.and_then(|pieces| pieces.get(self.next).cloned());
+            if let Some(whole) = &self.whole {
+                let piece = whole.get(self.next).cloned();
                 self.next += 1;
-                return Poll::Ready(piece);
+                return Poll::Ready(piece.map(Ok));
+            }
+            let view = self.rendition.view();
+            if view.open.msn != self.msn {
+                match view.segment(self.msn).and_then(|segment| segment.pieces()) {
+                    Some(whole) => self.whole = Some(whole),
+                    // A reader so slow that the segment has left memory meanwhile.
+                    None => return broken(),
+                }
+                continue;
+            }
+            if let Some(part) = view.open.parts.get(self.next) {
+                self.next += 1;
+                self.waiting = None;
+                return Poll::Ready(Some(Ok(part.bytes.clone())));
+            }
+            if view.ended {
+                return Poll::Ready(None);
             }
             if self.waiting.is_none() {
                 let edge = Edge {
@@ -448,7 +477,7 @@ impl PieceStream for Growing {
                 self.waiting = self.rendition.wait_for(edge, self.most);
             }
             let Some(waiting) = &mut self.waiting else {
-                return Poll::Ready(None);
+                return broken();
             };
             match Pin::new(waiting).poll(context) {
                 Poll::Ready(()) => self.waiting = None,

@@ -208,6 +208,17 @@ impl View {
         }
     }
 
+    /// Number of the newest segment that has a part, and of its newest part; no part for a gap.
+    pub fn newest(&self) -> Option<(u64, Option<usize>)> {
+        match self.open.parts.len() {
+            0 => self
+                .playlist()
+                .last()
+                .map(|last| (last.msn, last.parts.len().checked_sub(1))),
+            parts => Some((self.open.msn, Some(parts - 1))),
+        }
+    }
+
     /// A finished segment by number.
     pub fn segment(&self, msn: u64) -> Option<&Arc<Segment>> {
         let first = self.segments.first()?.msn;

@@ -569,13 +569,13 @@ fn a_growing_segment_comes_in_its_parts_and_ends_with_the_segment() {
     let mut context = Context::from_waker(Waker::noop());
     let mut received = Vec::new();
     while let Poll::Ready(Some(piece)) = pieces.as_mut().poll_next(&mut context) {
-        received.push(piece);
+        received.push(piece.unwrap());
     }
     assert_eq!(received.len(), 4);
     live.run(5_500, 6_100, 15, &[VIDEO, AUDIO]);
     while let Poll::Ready(piece) = pieces.as_mut().poll_next(&mut context) {
         match piece {
-            Some(piece) => received.push(piece),
+            Some(piece) => received.push(piece.unwrap()),
             None => break,
         }
     }
@@ -583,4 +583,48 @@ fn a_growing_segment_comes_in_its_parts_and_ends_with_the_segment() {
         panic!("2 is whole")
     };
     assert_eq!(received.iter().map(Bytes::len).sum::<usize>(), whole.pieces.len());
+}
+
+#[test]
+fn a_track_that_is_not_sent_any_more_keeps_step_with_gaps_and_is_not_offered_to_newcomers() {
+    let mut live = both();
+    live.run(0, 6_000, 60, &[VIDEO, AUDIO]);
+    assert!(live.get("master.m3u8", None).contains("AUDIO="));
+    live.push(Item::Offline);
+    live.epoch(&[video(0x1f)], 8_000_000, true);
+    live.run(8_000, 20_000, 60, &[VIDEO]);
+    assert!(!live.get("master.m3u8", None).contains("AUDIO="));
+    let sound = live.get("b1/a1.m3u8", None);
+    assert!(sound.contains("#EXT-X-GAP\n"), "{sound}");
+    let next = |text: &str| -> usize {
+        let first: usize = text
+            .lines()
+            .find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"))
+            .unwrap()
+            .parse()
+            .unwrap();
+        first + text.matches("#EXTINF").count()
+    };
+    assert!(next(&live.get("b1/v0.m3u8", None)).abs_diff(next(&sound)) <= 1);
+    assert_hls_rules(&live);
+}
+
+#[test]
+fn a_growing_segment_is_broken_off_when_it_cannot_be_told_to_its_end() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    let Reply::Growing { mut pieces, .. } = live.packager.stream().answer("b1/v0/2.m4s", None) else {
+        panic!("2 grows")
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(
+        pieces.as_mut().poll_next(&mut context),
+        Poll::Ready(Some(Ok(_)))
+    ));
+    // The reader sleeps until the segment has left memory.
+    live.run(5_500, 40_000, 60, &[VIDEO, AUDIO]);
+    assert!(matches!(
+        pieces.as_mut().poll_next(&mut context),
+        Poll::Ready(Some(Err(_)))
+    ));
 }

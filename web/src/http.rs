@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -112,13 +113,19 @@ impl Server {
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(20));
         let (closing, ending) = (self.shutdown.close().clone(), self.shutdown.end().clone());
+        // The protocol is only known, and hyper's own time limit only runs, once the client has said something.
+        let first_request = tokio::time::sleep(Duration::from_millis(self.config.header_timeout_ms));
+        let spoke = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&spoke);
         let service = hyper::service::service_fn(move |request| {
+            heard.store(true, Ordering::Relaxed);
             let server = Arc::clone(&self);
             async move { server.answer(request, peer.ip()).await }
         });
         let connection = builder.serve_connection(TokioIo::new(io), service);
         tokio::pin!(connection);
-        let mut asked_to_close = false;
+        tokio::pin!(first_request);
+        let (mut asked_to_close, mut waited) = (false, false);
         loop {
             tokio::select! {
                 // A client that breaks off or sends nonsense is no event worth a line.
@@ -126,6 +133,12 @@ impl Server {
                 () = closing.cancelled(), if !asked_to_close => {
                     asked_to_close = true;
                     connection.as_mut().graceful_shutdown();
+                }
+                () = &mut first_request, if !waited => {
+                    if !spoke.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    waited = true;
                 }
                 () = ending.cancelled() => return,
             }
@@ -189,8 +202,7 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match &mut *self {
-            // A media body cannot fail; its error type has to become the other's all the same.
-            Self::Media(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Self::Media(body) => Pin::new(body).poll_frame(context).map_err(axum::Error::new),
             Self::Page(body) => Pin::new(body).poll_frame(context),
         }
     }

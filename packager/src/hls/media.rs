@@ -6,7 +6,7 @@ use nova_core::clock::Timestamp;
 use nova_core::media::rescale;
 
 use super::write_seconds;
-use crate::rendition::{Edge, View};
+use crate::rendition::View;
 use crate::stream::Timing;
 
 /// What a media playlist is printed from.
@@ -18,8 +18,8 @@ pub struct MediaPlaylist<'a> {
     pub view: &'a View,
     /// Fixed values.
     pub timing: Timing,
-    /// The other renditions and how far they have come.
-    pub reports: &'a [(&'a str, Edge)],
+    /// The other renditions, and the segment and part they have come to.
+    pub reports: &'a [(&'a str, u64, Option<usize>)],
 }
 
 impl MediaPlaylist<'_> {
@@ -141,22 +141,12 @@ impl MediaPlaylist<'_> {
                 view.open.parts.len()
             );
         }
-        for (name, edge) in self.reports {
-            // Without a part in the open segment, the last one is the newest finished segment's.
-            if edge.parts > 0 {
-                let _infallible = writeln!(
-                    out,
-                    "#EXT-X-RENDITION-REPORT:URI=\"{name}.m3u8\",LAST-MSN={},LAST-PART={}",
-                    edge.msn,
-                    edge.parts - 1
-                );
-            } else if edge.msn > 0 {
-                let _infallible = writeln!(
-                    out,
-                    "#EXT-X-RENDITION-REPORT:URI=\"{name}.m3u8\",LAST-MSN={}",
-                    edge.msn - 1
-                );
+        for (name, msn, part) in self.reports {
+            let _infallible = write!(out, "#EXT-X-RENDITION-REPORT:URI=\"{name}.m3u8\",LAST-MSN={msn}");
+            if let Some(part) = part {
+                let _infallible = write!(out, ",LAST-PART={part}");
             }
+            out.push('\n');
         }
         out
     }
