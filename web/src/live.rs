@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use nova_core::config::{LiveConfig, PublishAuth};
-use nova_core::delivery::{Catalog, Presentation};
+use nova_core::delivery::{Audience, Catalog, Presentation, Reply};
 use nova_core::live::{Broadcast, Item};
 use nova_core::publish::is_stream_name;
 use nova_core::shutdown::Shutdown;
@@ -32,6 +33,36 @@ pub(crate) struct LiveService {
 pub(crate) struct LiveStream {
     pub(crate) broadcast: Arc<Broadcast>,
     pub(crate) stream: Arc<Stream>,
+    /// The broadcast of this name that ended less than a window ago: who still watches it may finish.
+    before: ArcSwapOption<LiveStream>,
+}
+
+impl LiveStream {
+    /// Asks the broadcast that `path` belongs to. Until this one has something to show, the lists are still the one's before.
+    fn ask(&self, path: &str, question: impl FnOnce(&Stream) -> Reply) -> Reply {
+        match &*self.before.load() {
+            Some(before)
+                if path.starts_with(before.stream.id()) || !path.contains('/') && self.stream.timing().is_none() =>
+            {
+                question(&before.stream)
+            }
+            _ => question(&self.stream),
+        }
+    }
+}
+
+impl Presentation for LiveStream {
+    fn answer(&self, path: &str, query: Option<&str>) -> Reply {
+        self.ask(path, |stream| stream.answer(path, query))
+    }
+
+    fn answer_late(&self, path: &str, query: Option<&str>) -> Reply {
+        self.ask(path, |stream| stream.answer_late(path, query))
+    }
+
+    fn audience(&self) -> &Audience {
+        self.stream.audience()
+    }
 }
 
 impl LiveService {
@@ -68,9 +99,19 @@ impl LiveService {
                 window_s,
                 self.most_waiting,
             ));
-            let live = Arc::new(LiveStream { broadcast, stream });
-            self.write()
-                .insert(live.broadcast.stream().to_owned(), Arc::clone(&live));
+            let live = Arc::new(LiveStream {
+                broadcast,
+                stream,
+                before: ArcSwapOption::empty(),
+            });
+            {
+                let mut streams = self.write();
+                if let Some(before) = streams.insert(live.broadcast.stream().to_owned(), Arc::clone(&live)) {
+                    // One before is enough: its own is let go.
+                    before.before.store(None);
+                    live.before.store(Some(before));
+                }
+            }
             let service = Arc::clone(&self);
             self.shutdown
                 .spawn(&self.media, async move { service.package(live).await });
@@ -141,11 +182,20 @@ impl LiveService {
         }
         {
             let mut streams = self.write();
-            if streams
-                .get(live.broadcast.stream())
-                .is_some_and(|known| Arc::ptr_eq(known, &live))
-            {
-                streams.remove(live.broadcast.stream());
+            match streams.get(live.broadcast.stream()) {
+                Some(known) if Arc::ptr_eq(known, &live) => {
+                    streams.remove(live.broadcast.stream());
+                }
+                Some(newer)
+                    if newer
+                        .before
+                        .load()
+                        .as_ref()
+                        .is_some_and(|before| Arc::ptr_eq(before, &live)) =>
+                {
+                    newer.before.store(None);
+                }
+                _ => {}
             }
         }
         self.archive
@@ -158,7 +208,7 @@ impl Catalog for LiveService {
         let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         streams
             .get(stream)
-            .map(|live| Arc::clone(&live.stream) as Arc<dyn Presentation>)
+            .map(|live| Arc::clone(live) as Arc<dyn Presentation>)
     }
 
     fn may_come(&self, stream: &str) -> bool {

@@ -135,4 +135,7 @@ fn after_the_window_the_broadcast_ends_and_the_next_has_names_of_its_own() {
     }
     // What the first broadcast had can still be fetched under its own names.
     assert!(seen.len() >= 16);
+    for path in &seen {
+        server.get(path).ok();
+    }
 }
