@@ -334,17 +334,14 @@ impl Rendition {
     }
 
     /// A future that is done when the edge has reached `edge`; `None` when `most` requests wait already.
-    pub fn wait_for(self: &Arc<Self>, edge: Edge, most: usize) -> Option<Waiting> {
+    pub fn wait_for(&self, edge: Edge, most: usize) -> Option<Waiting> {
         let (sender, receiver) = oneshot::channel();
         let mut waiters = self.lock();
         // Whatever was published before the lock was taken is seen here; whatever comes after finds the entry.
         let view = self.view.load();
         if view.ended || view.edge() >= edge {
             let _open = sender.send(());
-            return Some(Waiting {
-                receiver,
-                _rendition: Arc::clone(self),
-            });
+            return Some(Waiting { receiver });
         }
         if waiters.count >= most {
             // Those who hung up still take a place until then.
@@ -359,10 +356,7 @@ impl Rendition {
         }
         waiters.at.entry(edge).or_default().push(sender);
         waiters.count += 1;
-        Some(Waiting {
-            receiver,
-            _rendition: Arc::clone(self),
-        })
+        Some(Waiting { receiver })
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {
@@ -374,7 +368,6 @@ impl Rendition {
 #[derive(Debug)]
 pub struct Waiting {
     receiver: oneshot::Receiver<()>,
-    _rendition: Arc<Rendition>,
 }
 
 impl Future for Waiting {

@@ -41,12 +41,6 @@ pub(crate) struct Server {
     pub(crate) shutdown: Shutdown,
 }
 
-/// The address a request came from, for handlers behind the router.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(
-    #[expect(dead_code, reason = "read by rate limits, which come with accounts")] pub(crate) IpAddr,
-);
-
 impl Server {
     /// Accepts until viewers have had the end of their streams.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Certificates>>) {
@@ -157,8 +151,7 @@ impl Server {
         if uri.path() == "/time" {
             return Ok(self.time());
         }
-        let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(Peer(peer));
+        let request = request.map(axum::body::Body::new);
         let answer = self.api.spawn(self.pages.clone().oneshot(request)).await;
         Ok(match answer {
             Ok(Ok(response)) => response.map(Body::Page),
