@@ -31,6 +31,19 @@ impl Timestamp {
     }
 }
 
+impl From<i64> for Timestamp {
+    fn from(micros: i64) -> Self {
+        Self(micros)
+    }
+}
+
+/// RFC 3339, as in every answer of the API.
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_rfc3339_millis())
+    }
+}
+
 /// Proleptic Gregorian date of a day counted from 1970-01-01. The 400-year cycle starts on March 1, so the leap day comes last.
 const fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

@@ -9,7 +9,11 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-ingest", &["nova-core"]),
     ("nova-packager", &["nova-core"]),
     ("nova-cdn", &["nova-core"]),
-    ("nova", &["nova-core", "nova-ingest", "nova-packager", "nova-cdn"]),
+    ("nova-domain", &["nova-core"]),
+    (
+        "nova",
+        &["nova-core", "nova-ingest", "nova-packager", "nova-cdn", "nova-domain"],
+    ),
     (
         "nova-benches",
         &["nova-core", "nova-ingest", "nova-packager", "nova-cdn"],

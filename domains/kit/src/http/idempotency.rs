@@ -1,0 +1,207 @@
+//! `Idempotency-Key`: a request sent twice, because its answer was lost, is done once and answered twice.
+//!
+//! The answer is kept for a day, encrypted with a key derived from the header's value, which the database does not have: it may hold a stream
+//! key. The value should be a UUID. The same value with another request is 422, with a request still at work 409
+//! (draft-ietf-httpapi-idempotency-key-header-07).
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use nova_core::clock::{Clock, Timestamp};
+use sha2::{Digest, Sha256};
+
+use super::caller::Caller;
+use super::problem::Problem;
+use crate::db::{Db, Error};
+use crate::secret::Sealer;
+
+/// How long an answer is kept.
+const KEPT_MICROS: i64 = 24 * 3_600_000_000;
+/// A request that has not answered for this long was lost with its process; the next one may try again.
+const ABANDONED_MICROS: i64 = 60_000_000;
+/// Largest request and answer. Larger requests (uploads) have a resumption of their own.
+const LARGEST: usize = 256 << 10;
+
+/// What the layer needs.
+#[derive(Clone)]
+pub struct Kept {
+    /// Where answers lie.
+    pub db: Db,
+    /// For their age.
+    pub clock: Clock,
+}
+
+/// The layer, for callers that are known; it runs inside [`super::caller::identify`].
+pub async fn once(State(kept): State<Kept>, caller: Option<Caller>, request: Request, next: Next) -> Response {
+    let key = match (request.method(), request.headers().get("idempotency-key"), caller) {
+        (&Method::POST, Some(key), Some(caller)) => (key.clone(), caller),
+        _ => return next.run(request).await,
+    };
+    match answer(&kept, key.0, &key.1, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn answer(
+    kept: &Kept,
+    key: HeaderValue,
+    caller: &Caller,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if !(8..=255).contains(&key.len()) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "an Idempotency-Key has 8 to 255 characters; a UUID is good",
+        ));
+    }
+    let (parts, body) = request.into_parts();
+    let body = http_body_util::Limited::new(body, LARGEST)
+        .collect()
+        .await
+        .map_err(|_large| {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too large for a request with an Idempotency-Key",
+            )
+        })?
+        .to_bytes();
+    let named = [caller.user.to_string().as_bytes(), b"\0", key.as_bytes()].concat();
+    let sealer = Sealer::from_secret(&named, b"idempotency");
+    let key_hash = hex(&Sha256::digest(&named));
+    let request_hash = hex(&Sha256::new()
+        .chain_update(parts.uri.to_string())
+        .chain_update([0])
+        .chain_update(&body)
+        .finalize());
+    let now = kept.clock.now();
+    match begin(&kept.db, &key_hash, &request_hash, now).await? {
+        Begun::First => {}
+        Begun::OtherRequest => return Err(Problem::invalid("this Idempotency-Key was used for another request")),
+        Begun::AtWork => {
+            return Err(
+                Problem::conflict("the first request with this Idempotency-Key is still at work")
+                    .retry_after(std::time::Duration::from_secs(1)),
+            );
+        }
+        Begun::Answered(status, sealed) => {
+            let plain = sealed.and_then(|sealed| sealer.open(&sealed)).unwrap_or_default();
+            return Ok(replay(status, &plain));
+        }
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let (head, body) = response.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    // A failure of ours, or a refusal for now, is not the answer: the same request may succeed in a moment.
+    let lasting =
+        !head.status.is_server_error() && head.status != StatusCode::TOO_MANY_REQUESTS && body.len() <= LARGEST;
+    let mut tx = kept.db.begin().await?;
+    if lasting {
+        let location = head
+            .headers
+            .get(LOCATION)
+            .map(HeaderValue::as_bytes)
+            .unwrap_or_default();
+        let kind = head
+            .headers
+            .get(CONTENT_TYPE)
+            .map(HeaderValue::as_bytes)
+            .unwrap_or_default();
+        let plain = [kind, b"\0", location, b"\0", &body].concat();
+        sqlx::query("UPDATE kit_idempotency SET status = $1, answer = $2 WHERE key_hash = $3")
+            .bind(i64::from(head.status.as_u16()))
+            .bind(sealer.seal(&plain))
+            .bind(&key_hash)
+            .execute(tx.conn())
+            .await?;
+    } else {
+        sqlx::query("DELETE FROM kit_idempotency WHERE key_hash = $1")
+            .bind(&key_hash)
+            .execute(tx.conn())
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(Response::from_parts(head, Body::from(body)))
+}
+
+enum Begun {
+    First,
+    AtWork,
+    OtherRequest,
+    Answered(u16, Option<Vec<u8>>),
+}
+
+async fn begin(db: &Db, key_hash: &str, request_hash: &str, now: Timestamp) -> Result<Begun, Error> {
+    let mut tx = db.begin().await?;
+    let made = sqlx::query(
+        "INSERT INTO kit_idempotency (key_hash, request_hash, created_at) VALUES ($1, $2, $3) ON CONFLICT (key_hash) DO UPDATE SET request_hash = \
+         excluded.request_hash, created_at = excluded.created_at, status = NULL, answer = NULL WHERE kit_idempotency.created_at < $4 OR \
+         (kit_idempotency.status IS NULL AND kit_idempotency.created_at < $5)",
+    )
+    .bind(key_hash)
+    .bind(request_hash)
+    .bind(now.0)
+    .bind(now.0 - KEPT_MICROS)
+    .bind(now.0 - ABANDONED_MICROS)
+    .execute(tx.conn())
+    .await?
+    .rows_affected();
+    let begun = if made == 1 {
+        Begun::First
+    } else {
+        let (known, status, answer): (String, Option<i64>, Option<Vec<u8>>) =
+            sqlx::query_as("SELECT request_hash, status, answer FROM kit_idempotency WHERE key_hash = $1")
+                .bind(key_hash)
+                .fetch_one(tx.conn())
+                .await?;
+        match status.and_then(|status| u16::try_from(status).ok()) {
+            _ if known != request_hash => Begun::OtherRequest,
+            None => Begun::AtWork,
+            Some(status) => Begun::Answered(status, answer),
+        }
+    };
+    tx.commit().await?;
+    Ok(begun)
+}
+
+fn replay(status: u16, plain: &[u8]) -> Response {
+    let mut pieces = plain.splitn(3, |byte| *byte == 0);
+    let mut piece = || pieces.next().unwrap_or_default();
+    let (kind, location, body) = (piece(), piece(), piece());
+    let mut response = Response::new(Body::from(Bytes::copy_from_slice(body)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    for (name, value) in [(CONTENT_TYPE, kind), (LOCATION, location)] {
+        if let Ok(value) = HeaderValue::from_bytes(value)
+            && !value.is_empty()
+        {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+/// Forgets what is older than a day.
+pub async fn sweep(kept: &Kept) -> Result<(), Error> {
+    let mut tx = kept.db.begin().await?;
+    sqlx::query("DELETE FROM kit_idempotency WHERE created_at < $1")
+        .bind(kept.clock.now().0 - KEPT_MICROS)
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
