@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 const NOT_CONFIG: &[&str] = &["NOVA_BIN", "NOVA_URL", "NOVA_RTMP_URL"];
 
 /// The whole configuration. Every field has a default.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Database file, segments, spool, keys.
     pub data_dir: PathBuf,
-    /// Base of absolute URLs; empty takes it from the request.
+    /// Base of absolute URLs in mails, tokens and redirects; empty means the HTTP listener's own address.
     pub public_url: String,
+    /// `postgres://…`, or `sqlite://PATH`; empty is `nova.db` in the data folder. May hold a password.
+    pub database_url: String,
     /// Log filter in `tracing` syntax, for example `info,nova_ingest=debug`.
     pub log: String,
     /// Web, API and media.
@@ -35,6 +37,14 @@ pub struct Config {
     pub live: LiveConfig,
     /// Workers of each runtime.
     pub runtime: RuntimeConfig,
+    /// The database's connections.
+    pub database: DatabaseConfig,
+    /// Mail to people.
+    pub mail: MailConfig,
+    /// How often somebody may do something.
+    pub limits: LimitsConfig,
+    /// Settings of each domain; `enabled = false` switches one off. What else a section may hold is for the domain to say.
+    pub domains: BTreeMap<String, toml::Table>,
 }
 
 impl Default for Config {
@@ -42,6 +52,7 @@ impl Default for Config {
         Self {
             data_dir: "./data".into(),
             public_url: String::new(),
+            database_url: String::new(),
             log: "info".into(),
             http: HttpConfig::default(),
             https: TlsListener::default(),
@@ -51,6 +62,65 @@ impl Default for Config {
             publish: PublishConfig::default(),
             live: LiveConfig::default(),
             runtime: RuntimeConfig::default(),
+            database: DatabaseConfig::default(),
+            mail: MailConfig::default(),
+            limits: LimitsConfig::default(),
+            domains: BTreeMap::new(),
+        }
+    }
+}
+
+/// The database's connections.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabaseConfig {
+    /// Connections of this process; on SQLite those that read, beside the one that writes.
+    pub connections: u32,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self { connections: 8 }
+    }
+}
+
+/// Mail to people.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailConfig {
+    /// `smtp://user:pass@host:port` or `smtps://…`; empty writes messages to `{data_dir}/mail/*.eml`. May hold a password.
+    pub url: String,
+    /// Address the messages come from.
+    pub from: String,
+    /// Name beside the address, and of this site in messages.
+    pub name: String,
+}
+
+impl Default for MailConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            from: "nova@localhost".into(),
+            name: "Nova".into(),
+        }
+    }
+}
+
+/// How often somebody may do something.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Every limit is so many times as wide; 0 switches them off, for load tests.
+    pub scale: u32,
+    /// Requests a second to the API from one address, with ten seconds' worth at once.
+    pub requests_per_ip: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            scale: 1,
+            requests_per_ip: 50,
         }
     }
 }
@@ -67,6 +137,8 @@ pub struct HttpConfig {
     pub header_timeout_ms: u64,
     /// Requests of one stream that may be held for a part at once; more get 503.
     pub max_held_per_stream: usize,
+    /// Proxies in front, as addresses or networks (`10.0.0.0/8`), separated by commas: they are believed about a client's address.
+    pub trusted_proxies: String,
 }
 
 impl Default for HttpConfig {
@@ -76,6 +148,7 @@ impl Default for HttpConfig {
             max_connections: 50_000,
             header_timeout_ms: 15_000,
             max_held_per_stream: 20_000,
+            trusted_proxies: String::new(),
         }
     }
 }
@@ -336,7 +409,8 @@ impl Config {
                 name: name.clone(),
                 why,
             };
-            set(&mut tree, &path, &value).map_err(why)?;
+            let guess = path[0] == "domains";
+            set(&mut tree, &path, &value, guess).map_err(why)?;
             tree.clone()
                 .try_into::<Self>()
                 .map_err(|error: toml::de::Error| why(error.message().to_owned()))?;
@@ -401,9 +475,46 @@ impl Config {
     pub fn to_masked_toml(&self) -> String {
         let mut masked = self.clone();
         for key in masked.publish.keys.values_mut() {
-            *key = "********".into();
+            *key = MASK.into();
+        }
+        for url in [&mut masked.database_url, &mut masked.mail.url] {
+            mask_password(url);
+        }
+        for section in masked.domains.values_mut() {
+            mask_secrets(section);
         }
         toml::to_string(&masked).unwrap_or_default()
+    }
+}
+
+const MASK: &str = "********";
+
+/// Hides the part between `user:` and `@` of a URL.
+fn mask_password(url: &mut String) {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return;
+    };
+    let Some((login, host)) = rest.rsplit_once('@') else {
+        return;
+    };
+    let user = login.split_once(':').map_or(login, |(user, _)| user);
+    *url = format!("{scheme}://{user}:{MASK}@{host}");
+}
+
+/// Hides every value of a domain's section whose name says that it is a secret.
+fn mask_secrets(section: &mut toml::Table) {
+    for (name, value) in section {
+        match value {
+            toml::Value::Table(inner) => mask_secrets(inner),
+            toml::Value::String(text)
+                if ["secret", "password", "token", "pepper"]
+                    .iter()
+                    .any(|word| name.ends_with(word)) =>
+            {
+                *text = MASK.into();
+            }
+            _ => {}
+        }
     }
 }
 
@@ -418,8 +529,9 @@ fn merge(into: &mut toml::Table, from: toml::Table) {
     }
 }
 
-/// Sets a value from the environment, in the type its default has; text where there is no default.
-fn set(table: &mut toml::Table, path: &[String], value: &str) -> Result<(), String> {
+/// Sets a value from the environment, in the type its default has. Where there is no default it is text, or the type it looks like if the
+/// section's owner alone knows (`guess`).
+fn set(table: &mut toml::Table, path: &[String], value: &str, guess: bool) -> Result<(), String> {
     let [head, rest @ ..] = path else {
         return Err("names no key".into());
     };
@@ -441,7 +553,15 @@ fn set(table: &mut toml::Table, path: &[String], value: &str) -> Result<(), Stri
                     .map_err(|_not_a_bool| "is neither true nor false".to_owned())?,
             ),
             Some(toml::Value::Table(_)) => return Err("names a section, not a key".into()),
-            _ => toml::Value::String(value.to_owned()),
+            Some(_) => toml::Value::String(value.to_owned()),
+            None if !guess => toml::Value::String(value.to_owned()),
+            None => match value.trim() {
+                "true" => toml::Value::Boolean(true),
+                "false" => toml::Value::Boolean(false),
+                digits => digits
+                    .parse()
+                    .map_or_else(|_text| toml::Value::String(value.to_owned()), toml::Value::Integer),
+            },
         };
         table.insert(head.clone(), parsed);
         return Ok(());
@@ -450,7 +570,7 @@ fn set(table: &mut toml::Table, path: &[String], value: &str) -> Result<(), Stri
         .entry(head.clone())
         .or_insert_with(|| toml::Value::Table(toml::Table::new()))
     {
-        toml::Value::Table(inner) => set(inner, rest, value),
+        toml::Value::Table(inner) => set(inner, rest, value, guess),
         _ => Err(format!("{head} is not a section")),
     }
 }
@@ -523,13 +643,24 @@ mod tests {
     }
 
     #[test]
-    fn printed_configuration_hides_stream_keys() {
-        let config = Config::load(None, vars(&[("NOVA_PUBLISH__KEYS__SHOW", "hunter2")]), false).unwrap();
+    fn printed_configuration_hides_secrets() {
+        let config = Config::load(
+            None,
+            vars(&[
+                ("NOVA_PUBLISH__KEYS__SHOW", "hunter2"),
+                ("NOVA_DATABASE_URL", "postgres://nova:hunter2@db/nova"),
+                ("NOVA_MAIL__URL", "smtp://mail:hunter2@host:25"),
+                ("NOVA_DOMAINS__IDENTITY__OAUTH__GOOGLE__CLIENT_SECRET", "hunter2"),
+            ]),
+            false,
+        )
+        .unwrap();
         assert_eq!(config.publish.keys["show"], "hunter2");
         let text = config.to_masked_toml();
         assert!(
-            text.contains("show = \"********\"") && !text.contains("hunter2"),
+            text.contains("show = \"********\"") && text.contains("postgres://nova:********@db/nova"),
             "{text}"
         );
+        assert!(!text.contains("hunter2"), "{text}");
     }
 }
