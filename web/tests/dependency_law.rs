@@ -9,6 +9,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-ingest", &["nova-core"]),
     ("nova-packager", &["nova-core"]),
     ("nova-cdn", &["nova-core"]),
+    ("nova-identity", &["nova-core"]),
     ("nova", &["nova-core", "nova-ingest", "nova-packager", "nova-cdn"]),
     (
         "nova-benches",
