@@ -13,5 +13,9 @@
 #![warn(missing_docs)]
 
 pub mod hash;
+mod jws;
 pub mod password;
 pub mod random;
+pub mod revocation;
+pub mod secret;
+pub mod token;
