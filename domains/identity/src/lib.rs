@@ -12,10 +12,13 @@
 //! - [`oidc`]: sign-in through Google, Apple, Facebook or any OpenID provider, and when such an account is joined to a local one.
 #![warn(missing_docs)]
 
+pub mod code;
 pub mod hash;
 mod jws;
 pub mod password;
 pub mod random;
+pub mod refresh;
 pub mod revocation;
 pub mod secret;
 pub mod token;
+pub mod totp;
