@@ -15,6 +15,7 @@
 pub mod code;
 pub mod hash;
 mod jws;
+pub mod mail;
 pub mod password;
 pub mod random;
 pub mod refresh;
