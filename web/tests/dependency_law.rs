@@ -10,9 +10,17 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-packager", &["nova-core"]),
     ("nova-cdn", &["nova-core"]),
     ("nova-domain", &["nova-core"]),
+    ("nova-identity", &["nova-core", "nova-domain"]),
     (
         "nova",
-        &["nova-core", "nova-ingest", "nova-packager", "nova-cdn", "nova-domain"],
+        &[
+            "nova-core",
+            "nova-ingest",
+            "nova-packager",
+            "nova-cdn",
+            "nova-domain",
+            "nova-identity",
+        ],
     ),
     (
         "nova-benches",
