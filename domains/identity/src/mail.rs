@@ -7,6 +7,7 @@
 //! Mail to an address that nobody has proved yet carries no word that the sender of a request could choose: otherwise registration would
 //! send anybody's advertising under Nova's name.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -115,7 +116,7 @@ pub struct Site {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Rendered {
     /// What it is, for logs and file names.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// One line.
     pub subject: String,
     /// Plain text.
@@ -336,7 +337,7 @@ pub fn render(site: &Site, message: &Message) -> Result<Rendered, TemplateFailed
     };
     let one = |name, source| environment.render_named_str(name, source, Serde(&context));
     Ok(Rendered {
-        kind: message.kind(),
+        kind: message.kind().into(),
         text: one("message.txt", include_str!("../templates/message.txt"))?,
         html: one("message.html", include_str!("../templates/message.html"))?,
         subject: content.subject,

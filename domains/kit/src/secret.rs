@@ -26,31 +26,19 @@ impl Sealer {
     /// The sealer for `purpose` under the server's own secret, kept in `{data_dir}/keys/secret` and made at the first start. Whoever moves
     /// the database moves this file as well.
     pub fn open_or_create(data_dir: &Path, purpose: &[u8]) -> std::io::Result<Self> {
-        let folder = data_dir.join("keys");
-        let path = folder.join("secret");
-        let secret = match fs::read(&path) {
-            Ok(secret) if secret.len() == 32 => secret,
-            Ok(_) => {
-                return Err(std::io::Error::other(format!(
-                    "{} does not have 32 bytes",
-                    path.display()
-                )));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                fs::create_dir_all(&folder)?;
-                let secret = random::<32>();
-                let mut file = fs::OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&path)?;
-                file.write_all(&secret)?;
-                file.sync_all()?;
-                secret.to_vec()
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Self::from_secret(&secret, purpose))
+        Ok(Self::from_secret(&server_secret(data_dir)?, purpose))
+    }
+
+    /// A key for `purpose` under the same secret, for what is not sealing: codes, signatures.
+    pub fn derive(data_dir: &Path, purpose: &[u8]) -> std::io::Result<[u8; 32]> {
+        let info = [purpose];
+        let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"nova key 1").extract(&server_secret(data_dir)?);
+        let mut key = [0; 32];
+        derived
+            .expand(&info, hkdf::HKDF_SHA256)
+            .and_then(|key_material| key_material.fill(&mut key))
+            .map_err(|_too_long| std::io::Error::other("32 bytes of HKDF"))?;
+        Ok(key)
     }
 
     /// Nonce, ciphertext and tag.
@@ -73,6 +61,35 @@ impl Sealer {
         rest.truncate(length);
         Some(rest)
     }
+}
+
+/// The server's own secret, made at the first start; of two processes that start together, one makes it.
+fn server_secret(data_dir: &Path) -> std::io::Result<Vec<u8>> {
+    let folder = data_dir.join("keys");
+    let path = folder.join("secret");
+    let secret = match fs::read(&path) {
+        Ok(secret) if secret.len() == 32 => secret,
+        Ok(_) => {
+            return Err(std::io::Error::other(format!(
+                "{} does not have 32 bytes",
+                path.display()
+            )));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::create_dir_all(&folder)?;
+            let secret = random::<32>();
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&path)?;
+            file.write_all(&secret)?;
+            file.sync_all()?;
+            secret.to_vec()
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(secret)
 }
 
 /// Bytes nobody can guess.

@@ -1,0 +1,58 @@
+//! One file an endpoint, or a few that are one thing.
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::domain::State;
+
+mod account;
+mod answer;
+mod introspect;
+mod jwks;
+mod login;
+mod logout;
+mod password;
+mod refresh;
+mod register;
+mod reset;
+mod role;
+mod sessions;
+mod sudo;
+mod tokens;
+mod totp;
+mod verify;
+
+/// Routes below `/api/v1`.
+pub(crate) fn router(state: State) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(register::register))
+        .routes(routes!(verify::verify_email))
+        .routes(routes!(login::login))
+        .routes(routes!(refresh::refresh))
+        .routes(routes!(logout::logout))
+        .routes(routes!(reset::request))
+        .routes(routes!(reset::confirm))
+        .routes(routes!(introspect::introspect))
+        .routes(routes!(sudo::sudo))
+        .routes(routes!(password::change))
+        .routes(routes!(sessions::list, sessions::end_others))
+        .routes(routes!(sessions::end, sessions::rename))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(totp::begin, totp::remove))
+        .routes(routes!(totp::confirm))
+        .routes(routes!(totp::recovery_codes))
+        .routes(routes!(account::show, account::delete))
+        .routes(routes!(account::restore))
+        .routes(routes!(account::change_email))
+        .routes(routes!(account::logins))
+        .routes(routes!(account::request_export, account::exports))
+        .routes(routes!(account::download))
+        .routes(routes!(role::set))
+        .with_state(state)
+}
+
+/// Routes at the root.
+pub(crate) fn well_known(state: State) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(jwks::jwks)).with_state(state)
+}
