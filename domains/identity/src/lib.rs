@@ -16,6 +16,7 @@ pub mod code;
 pub mod hash;
 mod jws;
 pub mod mail;
+pub mod oidc;
 pub mod password;
 pub mod random;
 pub mod refresh;
