@@ -25,6 +25,7 @@ mod flow;
 pub mod hash;
 mod jws;
 pub mod mail;
+pub mod oidc;
 pub mod password;
 mod post;
 pub mod random;

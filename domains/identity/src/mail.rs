@@ -26,6 +26,10 @@ use serde::Serialize;
 
 use crate::random::Random;
 
+/// How long a server may take to be reached, and for a whole message.
+const CONNECT: Duration = Duration::from_secs(20);
+const SEND: Duration = Duration::from_secs(60);
+
 /// What happened. Times are shown in UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -365,6 +369,9 @@ pub enum Error {
     /// The server cannot be reached, or said not now.
     #[error("the mail server cannot take the message now: {0}")]
     NotNow(#[source] lettre::transport::smtp::Error),
+    /// The server was asked and did not answer.
+    #[error("the mail server did not take the message within {} s", .0.as_secs())]
+    Silent(Duration),
     /// The file cannot be written.
     #[error("write a message to {}: {source}", .path.display())]
     File {
@@ -378,7 +385,7 @@ pub enum Error {
 impl Error {
     /// Whether sending the same message later can help.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::NotNow(_) | Self::File { .. })
+        matches!(self, Self::NotNow(_) | Self::Silent(_) | Self::File { .. })
     }
 
     /// What kind of failure it is.
@@ -386,6 +393,7 @@ impl Error {
         match self {
             Self::Address { .. } => Kind::Invalid,
             Self::NotNow(_) | Self::File { .. } => Kind::Unavailable,
+            Self::Silent(_) => Kind::TimedOut,
             _ => Kind::Internal,
         }
     }
@@ -429,7 +437,7 @@ impl Mailer {
     pub fn smtp(url: &str, from_name: &str, from: &str) -> Result<Self, Error> {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&with_tls(url))
             .map_err(Error::Url)?
-            .timeout(Some(Duration::from_secs(20)))
+            .timeout(Some(CONNECT))
             .pool_config(PoolConfig::new().max_size(4));
         Ok(Self {
             from: mailbox(from_name, from)?,
@@ -469,10 +477,12 @@ impl Mailer {
                 message.html.clone(),
             ))?;
         match &self.way {
-            Way::Smtp(transport) => match transport.send(composed).await {
-                Ok(_) => Ok(()),
-                Err(error) if error.is_permanent() => Err(Error::Refused(error)),
-                Err(error) => Err(Error::NotNow(error)),
+            // lettre bounds the connecting only: a server that falls silent later would be waited for without end.
+            Way::Smtp(transport) => match tokio::time::timeout(SEND, transport.send(composed)).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) if error.is_permanent() => Err(Error::Refused(error)),
+                Ok(Err(error)) => Err(Error::NotNow(error)),
+                Err(_) => Err(Error::Silent(SEND)),
             },
             Way::Files { dir, count } => {
                 let number = count.fetch_add(1, Ordering::Relaxed);

@@ -156,9 +156,20 @@ pub fn strength(typed: &str, context: &Context<'_>) -> u8 {
         .sum()
 }
 
+/// Characters that are judged at a time. The estimate's cost grows faster than its input; this many are enough to judge by.
+const JUDGED: usize = 40;
+
 fn guesses(password: &Normalized, context: &Context<'_>) -> u64 {
-    // What follows after the first hundred characters is not looked at; they are more than enough to judge by.
-    zxcvbn(&password.0, &context.words().collect::<Vec<_>>()).guesses()
+    let words: Vec<&str> = context.words().collect();
+    let characters = password.0.chars().count();
+    let start: String = password.0.chars().take(JUDGED).collect();
+    let guesses = zxcvbn(&start, &words).guesses();
+    // A long password is at least as hard as either of its ends.
+    if guesses >= MIN_GUESSES || characters <= JUDGED {
+        return guesses;
+    }
+    let end: String = password.0.chars().skip(characters - JUDGED).collect();
+    guesses.max(zxcvbn(&end, &words).guesses())
 }
 
 #[cfg(test)]
@@ -241,10 +252,16 @@ mod tests {
             "P@ssw0rdP@ssw0rd",
             "abcabcabcabcabcabc",
             "qwertyuiopqwertyuiop",
+            &"password".repeat(100),
         ] {
             let got = check(password, &ALICE);
             assert!(matches!(got, Err(Refused::Common { .. })), "{password}: {got:?}");
         }
+    }
+
+    #[test]
+    fn a_weak_beginning_is_made_good_by_the_rest() {
+        assert!(check(&format!("{}{}", "password".repeat(10), letters(40)), &ALICE).is_ok());
     }
 
     #[test]
