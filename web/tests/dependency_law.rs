@@ -10,6 +10,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-packager", &["nova-core"]),
     ("nova-cdn", &["nova-core"]),
     ("nova-domain", &["nova-core"]),
+    ("nova-users", &["nova-core", "nova-domain"]),
     (
         "nova",
         &["nova-core", "nova-ingest", "nova-packager", "nova-cdn", "nova-domain"],
