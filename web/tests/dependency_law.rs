@@ -11,6 +11,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-cdn", &["nova-core"]),
     ("nova-domain", &["nova-core"]),
     ("nova-identity", &["nova-core", "nova-domain"]),
+    ("nova-users", &["nova-core", "nova-domain"]),
     (
         "nova",
         &[

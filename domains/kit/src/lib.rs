@@ -8,6 +8,7 @@
 //! - [`http`]: who asks ([`Caller`]), errors as problem+json, limits, idempotency, security headers;
 //! - [`accounts`]: what domains ask each other about people;
 //! - [`personal`]: what a domain keeps about a person, for export and erasure; [`audit`]: who did what;
+//! - [`reports`]: what domains show to moderators;
 //! - [`secret`]: values that must not lie readable in the database.
 //!
 //! It knows no domain.
@@ -22,6 +23,7 @@ pub mod http;
 pub mod outbox;
 pub mod personal;
 pub mod policy;
+pub mod reports;
 pub mod secret;
 #[cfg(feature = "testing")]
 pub mod testing;

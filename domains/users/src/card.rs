@@ -1,0 +1,48 @@
+//! A person as others see them beside what they did: three columns of the profile.
+
+use nova_domain::accounts::Card;
+use nova_domain::db::{Db, Error, UserId};
+use sqlx::FromRow;
+
+/// The columns of a [`CardRow`], of a profile called `p`.
+pub(crate) const COLUMNS: &str = "p.user_id, p.username, p.display_name, p.avatar_url";
+
+/// A card as it is read.
+#[derive(FromRow)]
+pub(crate) struct CardRow {
+    pub(crate) user_id: UserId,
+    username: String,
+    display_name: String,
+    avatar_url: Option<String>,
+}
+
+impl From<CardRow> for Card {
+    fn from(row: CardRow) -> Self {
+        Self {
+            id: row.user_id,
+            display_name: shown(&row.username, row.display_name),
+            username: row.username,
+            avatar_url: row.avatar_url,
+        }
+    }
+}
+
+/// The name to show: the username of who chose no other.
+pub(crate) fn shown(username: &str, display_name: String) -> String {
+    if display_name.is_empty() {
+        username.to_owned()
+    } else {
+        display_name
+    }
+}
+
+/// The card of `user`.
+pub(crate) async fn of(db: &Db, user: UserId) -> Result<Option<Card>, Error> {
+    let row: Option<CardRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM users_profiles p WHERE p.user_id = $1"
+    )))
+    .bind(user)
+    .fetch_optional(db.read())
+    .await?;
+    Ok(row.map(Card::from))
+}

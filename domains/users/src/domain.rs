@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use nova_domain::accounts::Accounts;
+use nova_domain::reports::Reportable;
+use nova_domain::{Context, Domain};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::Config;
+use crate::state::State;
+use crate::{counts, graph, people, personal, preferences};
+
+/// The domain of people.
+pub fn domain(context: &Context, config: Config, accounts: Arc<dyn Accounts>) -> Domain {
+    domain_with(context, config, accounts, Vec::new())
+}
+
+/// As [`domain`], where reports about things of other domains keep how these looked.
+pub fn domain_with(
+    context: &Context,
+    config: Config,
+    accounts: Arc<dyn Accounts>,
+    reportables: Vec<Arc<dyn Reportable>>,
+) -> Domain {
+    let state = State {
+        db: context.db.clone(),
+        clock: context.clock.clone(),
+        limits: context.limits.clone(),
+        accounts,
+        reportables: reportables.into(),
+        config,
+    };
+    let db = context.db.clone();
+    let personal = personal::personal(context.clock.clone(), state.config.clone());
+    Domain::new("users")
+        .routes(people(state.clone()))
+        .task("users.counts", |stop| counts::run(db, stop))
+        .personal(personal)
+}
+
+fn people(state: State) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(people::me::me, people::update::update))
+        .routes(routes!(preferences::read, preferences::write))
+        .routes(routes!(graph::requests::requests))
+        .routes(routes!(graph::request::approve, graph::request::reject))
+        .routes(routes!(graph::follower::remove))
+        .routes(routes!(graph::blocks::blocks))
+        .routes(routes!(graph::mutes::mutes))
+        .routes(routes!(people::batch::batch))
+        .routes(routes!(graph::suggestions::suggestions))
+        .routes(routes!(people::show::show))
+        .routes(routes!(graph::follow::follow, graph::follow::unfollow))
+        .routes(routes!(graph::block::block, graph::block::unblock))
+        .routes(routes!(graph::mute::mute, graph::mute::unmute))
+        .routes(routes!(graph::followers::followers))
+        .routes(routes!(graph::following::following))
+        .with_state(state)
+}
