@@ -382,6 +382,8 @@ impl Config {
             defaults.http.addr = SocketAddr::from(([127, 0, 0, 1], 8080));
             defaults.rtmp.addr = SocketAddr::from(([127, 0, 0, 1], 1935));
             defaults.publish.auth = PublishAuth::Open;
+            // One person tries things out from one address.
+            defaults.limits.scale = 20;
         }
         let mut tree = toml::Table::try_from(&defaults).unwrap_or_default();
         if let Some(path) = file {

@@ -26,10 +26,6 @@ pub(crate) fn router(live: Arc<LiveService>, clock: Clock) -> Router {
     Router::new()
         .route("/api/v1/streams", get(list))
         .route("/api/v1/streams/{stream}", get(one))
-        .route(
-            "/api/{*rest}",
-            get(|| async { problem(StatusCode::NOT_FOUND, "no such resource") }),
-        )
         .with_state(Api { live, clock })
 }
 

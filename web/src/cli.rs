@@ -8,7 +8,8 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use nova_core::config::Config;
 
-use crate::{doctor, publish, serve};
+use crate::operator::{Admin, Database};
+use crate::{doctor, operator, publish, serve};
 
 /// Nova: a media-first streaming platform in one program.
 #[derive(Debug, Parser)]
@@ -40,6 +41,20 @@ enum Command {
     Doctor {
         #[command(flatten)]
         setup: Setup,
+    },
+    /// Accounts, jobs and the audit log.
+    Admin {
+        #[command(flatten)]
+        setup: Setup,
+        #[command(subcommand)]
+        act: Admin,
+    },
+    /// The database.
+    Db {
+        #[command(flatten)]
+        setup: Setup,
+        #[command(subcommand)]
+        act: Database,
     },
 }
 
@@ -89,5 +104,17 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor { setup } => doctor::run(&setup.load()?),
+        Command::Admin { setup, act } => {
+            let config = setup.load()?;
+            nova_core::telemetry::init_logs(true, "warn");
+            operator::admin(&config, act)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Db { setup, act } => {
+            let config = setup.load()?;
+            nova_core::telemetry::init_logs(true, "warn");
+            operator::database(&config, act)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

@@ -15,10 +15,13 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use ipnet::IpNet;
 use nova_cdn::Origin;
 use nova_core::clock::Clock;
 use nova_core::config::HttpConfig;
 use nova_core::shutdown::Shutdown;
+use nova_domain::db::Id;
+use nova_domain::http::client::{Client, forwarded};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -39,6 +42,8 @@ pub(crate) struct Server {
     pub(crate) config: HttpConfig,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
+    /// Proxies that are believed about a client's address.
+    pub(crate) proxies: Vec<IpNet>,
 }
 
 impl Server {
@@ -80,18 +85,23 @@ impl Server {
         let _best_effort = options.set_tcp_user_timeout(Some(VANISHED_AFTER));
         let _best_effort = options.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(VANISHED_AFTER));
         match tls {
-            None => self.http(socket, peer).await,
+            None => self.http(socket, peer, false).await,
             Some(certificates) => {
                 let handshake = certificates.acceptor().accept(socket);
                 let limit = Duration::from_millis(self.config.header_timeout_ms);
                 if let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await {
-                    self.http(stream, peer).await;
+                    self.http(stream, peer, true).await;
                 }
             }
         }
     }
 
-    async fn http(self: Arc<Self>, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr) {
+    async fn http(
+        self: Arc<Self>,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        tls: bool,
+    ) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -114,7 +124,7 @@ impl Server {
         let service = hyper::service::service_fn(move |request| {
             heard.store(true, Ordering::Relaxed);
             let server = Arc::clone(&self);
-            async move { server.answer(request, peer.ip()).await }
+            async move { server.answer(request, peer.ip(), tls).await }
         });
         let connection = builder.serve_connection(TokioIo::new(io), service);
         tokio::pin!(connection);
@@ -139,7 +149,7 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr, tls: bool) -> Result<Response<Body>, Infallible> {
         let uri = request.uri();
         if let Some(path) = uri.path().strip_prefix("/live/") {
             let response = self
@@ -151,7 +161,9 @@ impl Server {
         if uri.path() == "/time" {
             return Ok(self.time());
         }
-        let request = request.map(axum::body::Body::new);
+        let client = self.client(&request, peer, tls);
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(client);
         let answer = self.api.spawn(self.pages.clone().oneshot(request)).await;
         Ok(match answer {
             Ok(Ok(response)) => response.map(Body::Page),
@@ -162,6 +174,20 @@ impl Server {
                 response
             }
         })
+    }
+
+    fn client(&self, request: &Request<Incoming>, peer: IpAddr, tls: bool) -> Client {
+        let (ip, secure) = forwarded(peer, request.headers(), &self.proxies);
+        let agent = request
+            .headers()
+            .get(http::header::USER_AGENT)
+            .and_then(|agent| agent.to_str().ok());
+        Client {
+            ip,
+            secure: secure.unwrap_or(tls),
+            agent: agent.unwrap_or_default().chars().take(200).collect(),
+            request_id: Id::<Self>::new(self.clock.now()).to_string(),
+        }
     }
 
     /// Server time for DASH clients (`urn:mpeg:dash:utc:http-xsdate:2014`).

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::archive::Archive;
 use crate::live::LiveService;
+use crate::platform::Platform;
 use crate::tls::Certificates;
 use crate::{admin, api, http, pages};
 
@@ -99,7 +100,14 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         })?;
     }
 
-    let pages = api::router(Arc::clone(&service), clock.clone())
+    // Mails and tokens carry absolute addresses, so the port must be known before the platform is built.
+    let http_socket = bind(config.http.addr)
+        .with_context(|| format!("HTTP cannot listen on {}; `nova doctor` tells more", config.http.addr))?;
+    let public_url = public_url(&config, http_socket.local_addr()?);
+    let platform = runtimes.api().block_on(Platform::build(&config, &clock, &public_url))?;
+    let pages = platform
+        .start(&config, runtimes.api(), &shutdown)
+        .merge(api::router(Arc::clone(&service), clock.clone()))
         .merge(admin::health(&shutdown))
         .merge(pages::router());
     let server = Arc::new(http::Server {
@@ -109,9 +117,10 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         api: runtimes.api().clone(),
         connections: Arc::new(Semaphore::new(config.http.max_connections)),
         config: config.http.clone(),
+        proxies: proxies(&config.http.trusted_proxies)?,
         shutdown: shutdown.clone(),
     });
-    let http_addr = listen(runtimes.delivery(), "HTTP", config.http.addr, |listener| {
+    let http_addr = listen_on(runtimes.delivery(), "HTTP", http_socket, |listener| {
         shutdown.spawn(runtimes.delivery(), Arc::clone(&server).serve(listener, None));
     })?;
     if let Some((addr, certificates)) = certificates(&config.https, &["h2", "http/1.1"], runtimes.api())? {
@@ -147,21 +156,60 @@ fn listen(
     addr: SocketAddr,
     serve: impl FnOnce(TcpListener),
 ) -> anyhow::Result<SocketAddr> {
+    let socket = bind(addr).with_context(|| format!("{name} cannot listen on {addr}; `nova doctor` tells more"))?;
+    listen_on(runtime, name, socket, serve)
+}
+
+fn listen_on(
+    runtime: &Handle,
+    name: &str,
+    socket: std::net::TcpListener,
+    serve: impl FnOnce(TcpListener),
+) -> anyhow::Result<SocketAddr> {
     let _entered = runtime.enter();
-    let listener = bind(addr).with_context(|| format!("{name} cannot listen on {addr}; `nova doctor` tells more"))?;
+    let listener = TcpListener::from_std(socket)?;
     let bound = listener.local_addr()?;
     tracing::info!("{name} listens on {bound}");
     serve(listener);
     Ok(bound)
 }
 
-fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+/// Base of absolute URLs: as configured, or the listener's own address.
+fn public_url(config: &Config, bound: SocketAddr) -> String {
+    if config.public_url.is_empty() {
+        format!("http://{}", shown(bound))
+    } else {
+        config.public_url.trim_end_matches('/').to_owned()
+    }
+}
+
+fn proxies(listed: &str) -> anyhow::Result<Vec<ipnet::IpNet>> {
+    let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
+    listed
+        .map(|one| {
+            let net = one
+                .parse()
+                .or_else(|_not_a_net| one.parse::<std::net::IpAddr>().map(ipnet::IpNet::from));
+            net.with_context(|| format!("http.trusted_proxies: {one:?} is neither an address nor a network"))
+        })
+        .collect()
+}
+
+/// An address as a person on this machine writes it.
+fn shown(addr: SocketAddr) -> String {
+    match addr.ip() {
+        ip if ip.is_unspecified() || ip.is_loopback() => format!("localhost:{}", addr.port()),
+        _ => addr.to_string(),
+    }
+}
+
+fn bind(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(4096)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn certificates(
@@ -192,10 +240,6 @@ fn sweep(media_dir: &std::path::Path, runtime: &Handle) {
 /// Tells a person, and whoever waits for the line, that every listener is bound.
 fn announce(config: &Config, dev: bool, http: SocketAddr, rtmp: SocketAddr) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let shown = |addr: SocketAddr| match addr.ip() {
-        ip if ip.is_unspecified() || ip.is_loopback() => format!("localhost:{}", addr.port()),
-        _ => addr.to_string(),
-    };
     let (http, rtmp) = (shown(http), shown(rtmp));
     if dev {
         writeln!(out, "  watch    http://{http}/")?;

@@ -21,6 +21,7 @@ const LAW: &[(&str, &[&str])] = &[
             "nova-cdn",
             "nova-domain",
             "nova-identity",
+            "nova-users",
         ],
     ),
     (

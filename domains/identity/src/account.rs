@@ -162,6 +162,9 @@ pub(crate) async fn create(state: &State, tx: &mut Tx, new: &New<'_>, now: Times
     Ok(id)
 }
 
+/// How long the link of `nova admin create-user` is good.
+const INVITATION_MICROS: i64 = 24 * 3_600_000_000;
+
 /// `nova admin create-user`.
 pub(crate) async fn create_by_operator(
     state: &State,
@@ -179,7 +182,9 @@ pub(crate) async fn create_by_operator(
         role: if admin { Role::Admin } else { Role::Viewer },
     };
     let id = create(state, &mut tx, &new, now).await?;
-    let (row, sent) = Flow::begin(flow::new_id(now), &state.code_key, now, &state.random);
+    let (mut row, sent) = Flow::begin(flow::new_id(now), &state.code_key, now, &state.random);
+    // It goes from the operator's terminal to a person, not through a mailbox that somebody else may read.
+    row.expires_at = now.plus_micros(INVITATION_MICROS);
     flow::insert(
         tx.conn(),
         &flow::New {

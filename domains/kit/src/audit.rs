@@ -4,7 +4,7 @@ use nova_core::clock::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::{Error, Id, Tx, UserId};
+use crate::db::{Db, Error, Id, Tx, UserId};
 use crate::http::Client;
 
 /// One entry: the marker of its id.
@@ -39,4 +39,37 @@ impl Tx {
             .await?;
         Ok(())
     }
+}
+
+/// An entry as it is exported.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct Logged {
+    /// Its id: entries are in the order of their ids.
+    pub id: String,
+    /// When, RFC 3339.
+    #[sqlx(try_from = "i64")]
+    pub at: Timestamp,
+    /// Who; `None` for the server itself.
+    pub actor_id: Option<String>,
+    /// What.
+    pub action: String,
+    /// To whom or what.
+    pub subject: Option<String>,
+    /// From which address, as long as it is kept.
+    pub ip: Option<String>,
+    /// In which request.
+    pub request_id: Option<String>,
+    /// Few words more.
+    pub detail: String,
+}
+
+/// At most `limit` entries after the one with id `after`, oldest first.
+pub async fn page(db: &Db, after: &str, limit: i64) -> Result<Vec<Logged>, Error> {
+    Ok(sqlx::query_as(
+        "SELECT id, at, actor_id, action, subject, ip, request_id, detail FROM kit_audit WHERE id > $1 ORDER BY id LIMIT $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(db.read())
+    .await?)
 }
