@@ -15,10 +15,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use nova_core::clock::Timestamp;
+use nova_core::store::BoxFuture;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::db::Db;
+use crate::accounts::{Card, ClaimError, Directory};
+use crate::db::{Db, Error, Tx, UserId};
 
 /// A database with the schema in it, gone with this value.
 pub struct TestDb {
@@ -220,4 +223,71 @@ async fn run(connection: &mut PgConnection, sql: &str) {
         }
     }
     panic!("{sql}: still in use");
+}
+
+/// Names and cards in a table of its own, for tests of domains that need a [`Directory`] and may not know the users domain.
+pub struct Names(pub Db);
+
+impl Names {
+    /// Makes its table.
+    pub async fn new(db: Db) -> std::sync::Arc<Self> {
+        let mut tx = db.begin().await.expect("a transaction");
+        sqlx::raw_sql("CREATE TABLE IF NOT EXISTS test_names (folded TEXT PRIMARY KEY, name TEXT NOT NULL, user_id TEXT NOT NULL)")
+            .execute(tx.conn())
+            .await
+            .expect("a table");
+        tx.commit().await.expect("a commit");
+        std::sync::Arc::new(Self(db))
+    }
+}
+
+impl Directory for Names {
+    fn claim<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        user: UserId,
+        name: &'a str,
+        _now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), ClaimError>> {
+        Box::pin(async move {
+            let made = sqlx::query(
+                "INSERT INTO test_names (folded, name, user_id) VALUES ($1, $2, $3) ON CONFLICT (folded) DO NOTHING",
+            )
+            .bind(name.to_lowercase())
+            .bind(name)
+            .bind(user)
+            .execute(tx.conn())
+            .await
+            .map_err(Error::from)?;
+            if made.rows_affected() == 1 {
+                Ok(())
+            } else {
+                Err(ClaimError::Taken)
+            }
+        })
+    }
+
+    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<UserId>, Error>> {
+        Box::pin(async move {
+            Ok(sqlx::query_scalar("SELECT user_id FROM test_names WHERE folded = $1")
+                .bind(name.to_lowercase())
+                .fetch_optional(self.0.read())
+                .await?)
+        })
+    }
+
+    fn card(&self, user: UserId) -> BoxFuture<'_, Result<Option<Card>, Error>> {
+        Box::pin(async move {
+            let name: Option<String> = sqlx::query_scalar("SELECT name FROM test_names WHERE user_id = $1")
+                .bind(user)
+                .fetch_optional(self.0.read())
+                .await?;
+            Ok(name.map(|name| Card {
+                id: user,
+                username: name.clone(),
+                display_name: name,
+                avatar_url: None,
+            }))
+        })
+    }
 }

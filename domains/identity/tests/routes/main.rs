@@ -1,0 +1,11 @@
+//! Identity through its routes, on both engines. One file a subject.
+
+mod enumeration;
+mod erasure;
+mod house;
+mod login;
+mod refresh;
+mod register;
+mod second_factor;
+mod sessions;
+mod tokens;
