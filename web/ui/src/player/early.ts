@@ -14,10 +14,11 @@ const PATIENCE_MS = 500;
  * Starts playing in `place` and resolves when drawing the page no longer delays the picture. `fill`: the picture will be all there is.
  */
 export async function startEarly(name: string, place: HTMLElement, fill: boolean): Promise<void> {
-  wakeSound();
   const player = new LivePlayer(name);
   const { video } = player;
   waiting = { name, player };
+  // There is something to play, and its playlists are on their way: on a busy machine sound must not come before them.
+  video.addEventListener('loadstart', wakeSound, { once: true });
   const show = (): void => {
     if (video.isConnected) return;
     video.classList.toggle('fill', fill);

@@ -2,7 +2,7 @@ import Hls, { type HlsConfig, type LoaderContext, type LoaderCallbacks, type Lev
 import { bufferedAhead } from './buffered';
 import type { HeadStart } from './head-start';
 import { LEAST_START } from './opening';
-import { paceRate, shouldJump } from './pace';
+import { GENTLE, paceRate, shouldJump } from './pace';
 import type { Quality, Source, SourceEvents } from './source';
 
 /** Playlist requests go on through a broadcaster's blip: the server holds or refuses them for up to a minute, then carries on. */
@@ -248,6 +248,8 @@ export class HlsSource implements Source {
     const late = live - video.currentTime;
     if (late > JUMP_AT_START) {
       video.currentTime = live;
+      // The jump takes a moment, by which the live position has moved on. The pace ends this once it is made up for.
+      this.#setRate(GENTLE);
     } else if (late < 0) {
       this.#arriving = true;
       this.#setRate(0);
