@@ -133,6 +133,9 @@ pub struct HttpConfig {
     pub addr: SocketAddr,
     /// Connections in all; more wait in the system's backlog.
     pub max_connections: usize,
+    /// Connections from one address, further ones are closed at once; 0 sets no limit. Many viewers behind one router, and all behind a
+    /// CDN's edge, are one address.
+    pub max_connections_per_ip: usize,
     /// Milliseconds a client may take to send a request's head.
     pub header_timeout_ms: u64,
     /// Requests of one stream that may be held for a part at once; more get 503.
@@ -146,6 +149,7 @@ impl Default for HttpConfig {
         Self {
             addr: SocketAddr::from(([0, 0, 0, 0], 8080)),
             max_connections: 50_000,
+            max_connections_per_ip: 10_000,
             header_timeout_ms: 15_000,
             max_held_per_stream: 20_000,
             trusted_proxies: String::new(),

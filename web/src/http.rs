@@ -28,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use crate::addresses::Addresses;
 use crate::tls::Certificates;
 
 /// Time without an acknowledgement after which a peer counts as gone.
@@ -41,6 +42,7 @@ pub(crate) struct Server {
     pub(crate) api: Handle,
     pub(crate) config: HttpConfig,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) shutdown: Shutdown,
     /// Proxies that are believed about a client's address.
     pub(crate) proxies: Vec<IpNet>,
@@ -67,10 +69,14 @@ impl Server {
                     continue;
                 }
             };
+            let Some(place) = self.addresses.take(peer.ip()) else {
+                metrics::counter!("nova_http_refused_total", "reason" => "limit_per_ip").increment(1);
+                continue;
+            };
             let (server, tls) = (Arc::clone(&self), tls.clone());
             self.shutdown.spawn(&Handle::current(), async move {
                 server.connection(socket, peer, tls).await;
-                drop(permit);
+                drop((permit, place));
             });
         }
     }

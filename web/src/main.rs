@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod addresses;
 mod admin;
 mod api;
 mod archive;

@@ -5,10 +5,11 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK,
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
+use nova_core::publish::is_stream_name;
 
 struct File {
     name: &'static str,
@@ -35,14 +36,19 @@ macro_rules! policy {
 
 /// Routes of the pages.
 pub(crate) fn router() -> Router {
-    let page = |headers: HeaderMap| async move { shell(&headers, policy!("'self'")) };
+    let watch = |Path(stream): Path<String>, headers: HeaderMap| async move {
+        with_player(shell(&headers, policy!("'self'")), &stream)
+    };
+    let embed = |Path(stream): Path<String>, headers: HeaderMap| async move {
+        with_player(shell(&headers, policy!("*")), &stream)
+    };
     Router::new()
-        .route("/", get(page))
-        .route("/watch/{stream}", get(page))
         .route(
-            "/embed/{stream}",
-            get(|headers: HeaderMap| async move { shell(&headers, policy!("*")) }),
+            "/",
+            get(|headers: HeaderMap| async move { shell(&headers, policy!("'self'")) }),
         )
+        .route("/watch/{stream}", get(watch))
+        .route("/embed/{stream}", get(embed))
         .route("/assets/{*path}", get(asset))
         .fallback(get(root_file))
 }
@@ -63,6 +69,27 @@ fn shell(headers: &HeaderMap, policy: HeaderValue) -> Response {
         HeaderValue::from_static("strict-origin-when-cross-origin"),
     );
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    response
+}
+
+/// Names what a page with a player will want before its first script runs (RFC 8288, HTML 4.6.7): the chunks of hls.js and the stream's
+/// playlist. They travel together with the scripts that ask for them, which on a long line is two round trips earlier.
+fn with_player(mut response: Response, stream: &str) -> Response {
+    let mut links: Vec<_> = files::FILES
+        .iter()
+        .filter(|file| file.name.starts_with("assets/hls") && file.name.ends_with(".js"))
+        .map(|file| format!("</{}>; rel=modulepreload", file.name))
+        .collect();
+    if is_stream_name(stream) {
+        links.push(format!(
+            "</live/{stream}/master.m3u8>; rel=preload; as=fetch; crossorigin=anonymous"
+        ));
+    }
+    if let Ok(links) = HeaderValue::try_from(links.join(", "))
+        && !links.is_empty()
+    {
+        response.headers_mut().insert(LINK, links);
+    }
     response
 }
 

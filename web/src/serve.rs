@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::addresses::Addresses;
 use crate::archive::Archive;
 use crate::live::LiveService;
 use crate::platform::Platform;
@@ -116,6 +117,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         clock: clock.clone(),
         api: runtimes.api().clone(),
         connections: Arc::new(Semaphore::new(config.http.max_connections)),
+        addresses: Addresses::new(config.http.max_connections_per_ip),
         config: config.http.clone(),
         proxies: proxies(&config.http.trusted_proxies)?,
         shutdown: shutdown.clone(),

@@ -1,5 +1,6 @@
 //! SIGTERM with encoders and viewers on: streams are ended properly, whoever waits is answered, and the process goes.
 
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,4 +57,31 @@ fn sigterm_ends_streams_and_answers_who_waits() {
     assert_eq!(status.code(), Some(0), "{status}");
     assert!(started.elapsed() < Duration::from_secs(25), "{:?}", started.elapsed());
     assert!(server.log_has("stopped") && !server.log_has("work undone"));
+}
+
+#[test]
+fn while_streams_end_nobody_new_may_publish_and_viewers_read_on() {
+    let mut server = Server::start(&[]);
+    let _publisher = Publisher::endless(&format!("{}/show", server.rtmp));
+    let rendition = &Rendition::all("show", &server.until_live("show"))[0];
+    let rtmp = server.listener("RTMP");
+    let mut about_to_publish = Client::connect(&rtmp);
+    server.signal("TERM");
+    until("new publishers to be turned away", 10, || {
+        TcpStream::connect(&rtmp).is_err().then_some(())
+    });
+    assert!(
+        about_to_publish.is_hung_up_on(10),
+        "who had connected and did not publish yet is let go of"
+    );
+    // The encoder that was there has time to leave, so its stream goes on until it has.
+    let mut list = rendition.now(&server);
+    let then = list.next_part();
+    assert!(!list.ended);
+    while !list.ended {
+        list = rendition.at(&server, list.next_part());
+    }
+    assert!(list.next_part() > then, "{then:?} was not the end");
+    let status = server.until_gone(20);
+    assert_eq!(status.code(), Some(0), "{status}");
 }

@@ -125,3 +125,24 @@ fn an_idle_server_ends_at_once_when_told() {
         assert_eq!(status.code(), Some(0), "{name}: {status}");
     }
 }
+
+#[test]
+fn a_watch_page_names_what_its_player_will_want() {
+    let server = Server::start(&[]);
+    for path in ["/watch/show", "/embed/show"] {
+        let page = server.get(path).ok();
+        let links: Vec<&str> = page.header("link").split(", ").collect();
+        assert!(
+            links.contains(&"</live/show/master.m3u8>; rel=preload; as=fetch; crossorigin=anonymous"),
+            "{links:?}"
+        );
+        for link in links.iter().filter(|link| link.ends_with("rel=modulepreload")) {
+            let (script, _) = link[1..].split_once('>').expect("an address");
+            server.get(script).ok();
+        }
+    }
+    assert_eq!(server.get("/").ok().header("link"), "", "the list plays nothing");
+    // What is no stream's name does not get into a header.
+    let odd = server.get("/watch/a%3E%2C%20b").ok();
+    assert!(!odd.header("link").contains("/live/"), "{}", odd.header("link"));
+}

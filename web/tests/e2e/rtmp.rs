@@ -61,6 +61,21 @@ impl Client {
         false
     }
 
+    /// Whether the server closes the connection within `seconds`.
+    pub(crate) fn is_hung_up_on(&mut self, seconds: u64) -> bool {
+        let start = Instant::now();
+        let mut buffer = [0; 4096];
+        while start.elapsed() < Duration::from_secs(seconds) {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+
     /// Connects, creates a stream and publishes under this key; `more` goes into the connect object.
     pub(crate) fn publish(&mut self, key: &str, more: &[u8]) {
         let object = [

@@ -7,14 +7,26 @@ import { LivePlayer } from './live-player';
 
 let waiting: { name: string; player: LivePlayer } | null = null;
 
+/** Without a picture for this long, a viewer wants to see a page meanwhile. */
+const PATIENCE_MS = 500;
+
 /**
- * Starts playing and resolves when drawing no longer delays the picture: the first source is at work, or there is nothing to
- * play, or the player's code takes so long that a viewer wants to see a page meanwhile.
+ * Starts playing in `place` and resolves when drawing the page no longer delays the picture. `fill`: the picture will be all there is.
  */
-export async function startEarly(name: string): Promise<void> {
+export async function startEarly(name: string, place: HTMLElement, fill: boolean): Promise<void> {
   const player = new LivePlayer(name);
+  const { video } = player;
   waiting = { name, player };
-  await Promise.race([player.opened, new Promise((resolve) => setTimeout(resolve, 250))]);
+  // There is something to play, and its playlists are on their way: on a busy machine sound must not come before them.
+  video.addEventListener('loadstart', wakeSound, { once: true });
+  const show = (): void => {
+    if (video.isConnected) return;
+    video.classList.toggle('fill', fill);
+    place.append(video);
+  };
+  video.addEventListener('loadedmetadata', show, { once: true });
+  await Promise.race([player.settled, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
+  video.removeEventListener('loadedmetadata', show);
 }
 
 /** The player that was started early for this stream, once; a new one for anybody else. */
@@ -22,4 +34,12 @@ export function takePlayer(name: string): LivePlayer {
   const early = waiting?.name === name ? waiting.player : null;
   waiting = null;
   return early ?? new LivePlayer(name);
+}
+
+/**
+ * Chromium starts its sound output when a first medium wants it, which takes a fifth of a second in which no picture is decoded either.
+ * Asking which devices there are starts it now; it asks the viewer nothing, and the answer is of no interest.
+ */
+function wakeSound(): void {
+  navigator.mediaDevices?.enumerateDevices().catch(() => {});
 }

@@ -1,7 +1,8 @@
-import Hls, { type HlsConfig, type LoaderContext, type LoaderCallbacks, type LoaderConfiguration } from 'hls.js';
+import Hls, { type HlsConfig, type LoaderContext, type LoaderCallbacks, type LevelDetails, type LoaderConfiguration } from 'hls.js';
 import { bufferedAhead } from './buffered';
-import type { MasterAnswer } from './master';
-import { paceRate, shouldJump } from './pace';
+import type { HeadStart } from './head-start';
+import { LEAST_START } from './opening';
+import { GENTLE, paceRate, shouldJump } from './pace';
 import type { Quality, Source, SourceEvents } from './source';
 
 /** Playlist requests go on through a broadcaster's blip: the server holds or refuses them for up to a minute, then carries on. */
@@ -9,6 +10,8 @@ const PATIENT = { maxNumRetry: 60, retryDelayMs: 500, maxRetryDelayMs: 1500, bac
 
 const CONFIG: Partial<HlsConfig> = {
   lowLatencyMode: true,
+  // The first parts need not wait for the Media Source.
+  startFragPrefetch: true,
   // Parsing a 333 ms fMP4 part takes well under a millisecond; a worker would cost a second script at start and a copy per part.
   enableWorker: false,
   // The distance to the live edge is the playlist's PART-HOLD-BACK (no liveSyncDuration set); pace.ts keeps it.
@@ -64,6 +67,9 @@ const RELAX_AFTER_MS = 20_000;
 /** Readings of the buffer, four a second, that make up `slack`. */
 const SLACK_READINGS = 8;
 
+/** Seconds behind the live position from which the start jumps there, instead of playing a little faster. */
+const JUMP_AT_START = 0.3;
+
 export class HlsSource implements Source {
   readonly hls: Hls;
   #advancedAt: number | null = null;
@@ -72,6 +78,9 @@ export class HlsSource implements Source {
   #ended = false;
   #recoveredAt = -Infinity;
   #slack: number[] = [];
+  /** Between the first keyframe and the live position. */
+  #arriving = false;
+  #hold: ReturnType<typeof setTimeout> | undefined;
   #calmSince = performance.now();
 
   static supported(): boolean {
@@ -80,11 +89,23 @@ export class HlsSource implements Source {
 
   constructor(
     private readonly video: HTMLVideoElement,
-    master: Extract<MasterAnswer, { is: 'here' }>,
+    master: string,
+    /** What is already under way for this broadcast, and the Media Source the element has, if any. */
+    headStart: HeadStart,
+    opened: MediaSource | null,
     private readonly events: SourceEvents,
   ) {
-    this.hls = new Hls({ ...CONFIG, pLoader: loaderWithMaster(master) });
+    this.hls = new Hls({ ...CONFIG, loader: loaderWith(headStart) });
     const { hls } = this;
+    video.addEventListener(
+      'loadeddata',
+      () => {
+        headStart.drop();
+        this.#takePlace();
+      },
+      { once: true },
+    );
+    hls.once(Hls.Events.LEVEL_UPDATED, (_, { details }) => this.#startOnKeyframe(details));
     hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
       if (!details.live && !this.#ended) {
         this.#ended = true;
@@ -127,8 +148,8 @@ export class HlsSource implements Source {
       }
       events.fatal(error.details);
     });
-    hls.attachMedia(video);
-    hls.loadSource(master.url);
+    hls.attachMedia(opened ? { media: video, mediaSource: opened } : video);
+    hls.loadSource(master);
   }
 
   get levels(): readonly Quality[] {
@@ -178,6 +199,7 @@ export class HlsSource implements Source {
     this.#slack.push(ahead);
     if (this.#slack.length > SLACK_READINGS) this.#slack.shift();
     const target = hls.targetLatency;
+    if (this.#arriving) return;
     if (!following || video.paused || video.seeking || target === null || this.#silent) {
       this.#setRate(1);
       return;
@@ -194,8 +216,48 @@ export class HlsSource implements Source {
   }
 
   destroy(): void {
+    clearTimeout(this.#hold);
     this.#setRate(1);
     this.hls.destroy();
+  }
+
+  /**
+   * Starts at the newest keyframe that leaves something to play, so that the first picture waits neither for the decoding of all frames
+   * before the live position nor for their arrival.
+   */
+  #startOnKeyframe(details: LevelDetails): void {
+    const { hls } = this;
+    const live = hls.liveSyncPosition;
+    const target = hls.targetLatency;
+    if (!details.live || details.partHoldBack <= 0 || live === null || target === null) return;
+    const keyframe = details.partList?.findLast(({ independent, start }) => independent && start <= live + target * (1 - LEAST_START));
+    if (!keyframe) return;
+    this.#arriving = true;
+    hls.targetLatency = target + live - keyframe.start;
+  }
+
+  /** The first picture is there: from its keyframe to the live position, by waiting or by a jump. */
+  #takePlace(): void {
+    const { hls, video } = this;
+    const holdBack = hls.latestLevelDetails?.partHoldBack ?? 0;
+    if (!this.#arriving || holdBack <= 0) return;
+    this.#arriving = false;
+    hls.targetLatency = holdBack;
+    const live = hls.liveSyncPosition;
+    if (live === null || video.paused) return;
+    const late = live - video.currentTime;
+    if (late > JUMP_AT_START) {
+      video.currentTime = live;
+      // The jump takes a moment, by which the live position has moved on. The pace ends this once it is made up for.
+      this.#setRate(GENTLE);
+    } else if (late < 0) {
+      this.#arriving = true;
+      this.#setRate(0);
+      this.#hold = setTimeout(() => {
+        this.#arriving = false;
+        this.#setRate(1);
+      }, -late * 1000);
+    }
   }
 
   /** Parts come three a second, so seconds without one are a blip; without parts, a segment may take its whole duration twice. */
@@ -227,23 +289,42 @@ export class HlsSource implements Source {
   }
 }
 
-/** hls.js's own loader, except that the multivariant playlist already fetched while hls.js was loading is not asked for twice. */
-function loaderWithMaster(master: { url: string; text: string }): NonNullable<HlsConfig['pLoader']> {
+/** hls.js's own loader, except that what a head start has fetched, or is fetching, is not asked for again. */
+function loaderWith(headStart: HeadStart): HlsConfig['loader'] {
   const Base = Hls.DefaultConfig.loader;
-  let unused: string | null = master.text;
   return class extends Base {
+    #given: LoaderContext | null = null;
+
     override load(context: LoaderContext, config: LoaderConfiguration, callbacks: LoaderCallbacks<LoaderContext>): void {
-      if (context.url !== master.url || unused === null) {
+      const early = headStart.take(context.url);
+      if (early === null) {
         super.load(context, config, callbacks);
         return;
       }
-      const data = unused;
-      unused = null;
-      const now = performance.now();
-      Object.assign(this.stats.loading, { start: now, first: now, end: now });
-      this.stats.loaded = this.stats.total = data.length;
-      // After this turn, as a real loader would: hls.js is still setting the request up.
-      queueMicrotask(() => callbacks.onSuccess({ url: context.url, data }, this.stats, context, null));
+      this.#given = context;
+      void early.then((answer) => {
+        // Aborted or destroyed meanwhile.
+        if (this.#given !== context) return;
+        this.#given = null;
+        if (answer === null) {
+          super.load(context, config, callbacks);
+          return;
+        }
+        const { data, started, answered, ended } = answer;
+        Object.assign(this.stats.loading, { start: started, first: answered, end: ended });
+        this.stats.loaded = this.stats.total = typeof data === 'string' ? data.length : data.byteLength;
+        callbacks.onSuccess({ url: context.url, data, code: 200 }, this.stats, context, null);
+      });
     }
-  } as NonNullable<HlsConfig['pLoader']>;
+
+    override abort(): void {
+      this.#given = null;
+      super.abort();
+    }
+
+    override destroy(): void {
+      this.#given = null;
+      super.destroy();
+    }
+  };
 }

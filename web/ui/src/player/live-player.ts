@@ -1,6 +1,7 @@
 import { Backoff } from './backoff';
 import { ServerClock } from './clock';
 import { bufferedAhead } from './buffered';
+import { HeadStart, openMediaSource } from './head-start';
 import type { HlsSource } from './hls-source';
 import { fetchMaster, masterUrl, type MasterAnswer } from './master';
 import { NativeSource } from './native-source';
@@ -86,9 +87,9 @@ const AT_LIVE_S = 1.5;
  */
 export class LivePlayer {
   readonly video = document.createElement('video');
-  /** Resolves when the first attempt is at work or has found nothing to play. */
-  readonly opened: Promise<void>;
-  #settleOpened: () => void = () => {};
+  /** Resolves when the first picture is on the screen, or there is none to be had for now. */
+  readonly settled: Promise<void>;
+  #settle: () => void = () => {};
   #changed: ((view: PlayerView) => void) | null = null;
   #state: PhaseState = INITIAL;
   #source: Source | null = null;
@@ -115,7 +116,7 @@ export class LivePlayer {
 
   constructor(private readonly name: string) {
     const { video } = this;
-    this.opened = new Promise((resolve) => (this.#settleOpened = resolve));
+    this.settled = new Promise((resolve) => (this.#settle = resolve));
     video.playsInline = true;
     const sound = recallSound();
     video.volume = sound.volume;
@@ -228,7 +229,7 @@ export class LivePlayer {
       if (answer.is === 'here' && answer.key !== this.#endedKey) break;
       if (answer.is === 'absent') this.#fire(answer.known ? 'absent' : 'unknown');
       if (answer.is === 'unreachable') this.#fire('unreachable');
-      this.#settleOpened();
+      this.#settle();
       const wait = this.#polls.next(answer.is === 'absent' ? answer.retryAfterMs : null);
       // Nobody looks: ask rarely, but do ask, since starting by itself in a background tab is what the viewer left it for.
       await elapse(document.hidden ? wait * 5 : wait, signal);
@@ -236,7 +237,6 @@ export class LivePlayer {
     }
     this.#polls.reset();
     await this.#attach(answer, signal);
-    this.#settleOpened();
   }
 
   async #attach(master: Extract<MasterAnswer, { is: 'here' }>, signal: AbortSignal): Promise<void> {
@@ -246,16 +246,20 @@ export class LivePlayer {
     this.#over = false;
     this.#following = true;
     const events = this.#eventsOf(signal);
+    const headStart = new HeadStart(master);
+    const opened = openMediaSource(this.video);
+    signal.addEventListener('abort', () => headStart.drop(), { once: true });
     try {
       const { HlsSource } = await loadHls();
       if (signal.aborted) return;
       if (HlsSource.supported()) {
-        this.#hls = new HlsSource(this.video, master, events);
+        this.#hls = new HlsSource(this.video, master.url, headStart, opened, events);
         this.#source = this.#hls;
       } else if (NativeSource.supported()) {
         this.#source = new NativeSource(this.video, masterUrl(this.name), events);
       } else {
         this.#fire('unsupported');
+        this.#settle();
         return;
       }
     } catch {
@@ -280,11 +284,15 @@ export class LivePlayer {
         this.#over = true;
         this.#following = false;
         // Opened after the end: there is nothing live to show.
-        if (!this.#state.shown) this.#finish();
+        if (!this.#state.shown) {
+          this.#finish();
+          this.#settle();
+        }
         this.#notify();
       }),
       fatal: heard(() => {
         this.#fire('fatal');
+        this.#settle();
         this.#attempt.abort();
         const retry = (this.#attempt = new AbortController());
         void elapse(this.#retries.next(), retry.signal).then(() => {
@@ -342,6 +350,8 @@ export class LivePlayer {
   #presented(): void {
     if (this.#firstFrameMs === null) {
       this.#firstFrameMs = performance.now();
+      // With the next frame of the page it is on the screen.
+      requestAnimationFrame(() => setTimeout(() => this.#settle()));
       // Not before: until now every request of this page was for the picture.
       void this.#clock.synchronise(this.#alive.signal);
     }

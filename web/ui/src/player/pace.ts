@@ -16,6 +16,8 @@ export interface PaceInput {
 
 /** Speeding up with less than this buffered would trade delay for a stall. */
 const SAFE_SLACK = 0.18;
+/** The smaller of the two rates above 1. */
+export const GENTLE = 1.04;
 /** Below this the next late part stalls playback: give the buffer a moment to grow. */
 const THIN_SLACK = 0.06;
 
@@ -32,7 +34,7 @@ export function paceRate({ latency, target, slack, rate }: PaceInput): number {
   if (slack < SAFE_SLACK) return 1;
   const start = rate > 1 ? 0.04 : 0.12;
   if (late <= start) return 1;
-  return late > 0.6 ? 1.08 : 1.04;
+  return late > 0.6 ? 1.08 : GENTLE;
 }
 
 /** Further behind than this, catching up by rate would take minutes: jump instead. */
