@@ -8,6 +8,7 @@ mod directory;
 mod domain;
 mod graph;
 mod link;
+mod moderation;
 mod name;
 mod people;
 mod personal;
