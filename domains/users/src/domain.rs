@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{counts, graph, moderation, people, personal, preferences};
+use crate::{counts, directory, graph, moderation, people, personal, preferences};
 
 /// The domain of people.
 pub fn domain(context: &Context, config: Config, accounts: Arc<dyn Accounts>) -> Domain {
@@ -30,12 +30,13 @@ pub fn domain_with(
         reportables: reportables.into(),
         config,
     };
-    let db = context.db.clone();
+    let (db, names, clock) = (context.db.clone(), context.db.clone(), context.clock.clone());
     let personal = personal::personal(context.clock.clone(), state.config.clone());
     Domain::new("users")
         .routes(people(state.clone()))
         .routes(moderation(state))
         .task("users.counts", |stop| counts::run(db, stop))
+        .task("users.names", |stop| directory::sweep(names, clock, stop))
         .personal(personal)
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct NewAppeal {
 #[utoipa::path(
     post,
     path = "/users/me/appeals",
+    operation_id = "create_appeal",
     tag = "moderation",
     request_body = NewAppeal,
     responses(

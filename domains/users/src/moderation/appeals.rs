@@ -26,6 +26,7 @@ pub(crate) struct Wanted {
 
 /// An appeal, and who makes it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PendingAppeal)]
 pub(crate) struct Pending {
     /// What they say.
     appeal: Appeal,
@@ -54,6 +55,7 @@ struct Row {
 #[utoipa::path(
     get,
     path = "/moderation/appeals",
+    operation_id = "list_appeals",
     tag = "moderation",
     params(Wanted, PageQuery),
     responses(

@@ -17,6 +17,7 @@ use crate::state::State;
 #[utoipa::path(
     post,
     path = "/moderation/reports/{id}/claim",
+    operation_id = "claim_report",
     tag = "moderation",
     params(("id" = String, Path, format = Uuid, description = "which report")),
     responses(

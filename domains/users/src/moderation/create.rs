@@ -39,6 +39,7 @@ pub(crate) struct NewReport {
 
 /// What whoever reported something is told.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReportReceipt)]
 pub(crate) struct Receipt {
     /// Which report.
     #[schema(value_type = String, format = Uuid)]
@@ -57,6 +58,7 @@ pub(crate) struct Receipt {
 #[utoipa::path(
     post,
     path = "/reports",
+    operation_id = "create_report",
     tag = "moderation",
     request_body = NewReport,
     responses(

@@ -17,6 +17,7 @@ use crate::state::State;
 
 /// What becomes of an appeal.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AppealRuling)]
 pub(crate) struct Ruling {
     /// True: the decision is taken back.
     grant: bool,
@@ -31,6 +32,7 @@ pub(crate) struct Ruling {
 #[utoipa::path(
     post,
     path = "/moderation/appeals/{id}/decide",
+    operation_id = "decide_appeal",
     tag = "moderation",
     params(("id" = String, Path, format = Uuid, description = "which appeal")),
     request_body = Ruling,

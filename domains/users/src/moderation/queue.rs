@@ -26,6 +26,7 @@ pub(crate) struct Wanted {
 #[utoipa::path(
     get,
     path = "/moderation/reports",
+    operation_id = "list_reports",
     tag = "moderation",
     params(Wanted, PageQuery),
     responses(

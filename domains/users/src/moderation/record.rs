@@ -16,6 +16,7 @@ use crate::state::State;
 #[utoipa::path(
     get,
     path = "/moderation/users/{id}/strikes",
+    operation_id = "list_strikes",
     tag = "moderation",
     params(("id" = UserId, Path, description = "whose"), PageQuery),
     responses(

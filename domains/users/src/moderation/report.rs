@@ -18,6 +18,7 @@ pub(crate) type ReportId = Id<Reported>;
 /// What kind of thing is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReportTarget)]
 pub(crate) enum TargetType {
     /// A person.
     User,
@@ -42,6 +43,7 @@ pub(crate) enum TargetType {
 /// What is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReportReason)]
 pub(crate) enum Reason {
     /// Advertising nobody asked for, fraud.
     Spam,
@@ -83,6 +85,7 @@ pub(crate) enum ReportStatus {
 /// What a moderator decided about a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReportOutcome)]
 pub(crate) enum Outcome {
     /// Nothing is done to anybody.
     None,

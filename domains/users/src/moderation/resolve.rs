@@ -18,6 +18,7 @@ use crate::state::State;
 
 /// What is decided.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ReportResolution)]
 pub(crate) struct Resolution {
     /// What is done to whoever it is about.
     action: Outcome,
@@ -41,6 +42,7 @@ pub(crate) struct Resolution {
 #[utoipa::path(
     post,
     path = "/moderation/reports/{id}/resolve",
+    operation_id = "resolve_report",
     tag = "moderation",
     params(("id" = String, Path, format = Uuid, description = "which report")),
     request_body = Resolution,

@@ -23,6 +23,7 @@ pub(crate) type AppealId = Id<Appealed>;
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = StrikeAction)]
 pub(crate) enum Action {
     /// A warning.
     Warn,
@@ -122,6 +123,7 @@ pub(crate) struct Strike {
 
 /// A decision as moderators see it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = StrikeRecord)]
 pub(crate) struct Decided {
     /// What the person is told.
     strike: Strike,

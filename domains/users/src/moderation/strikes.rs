@@ -16,6 +16,7 @@ use crate::state::State;
 #[utoipa::path(
     get,
     path = "/users/me/strikes",
+    operation_id = "list_my_strikes",
     tag = "moderation",
     params(PageQuery),
     responses(

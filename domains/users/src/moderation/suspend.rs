@@ -36,6 +36,7 @@ pub(crate) struct Suspension {
 #[utoipa::path(
     post,
     path = "/moderation/users/{id}/suspend",
+    operation_id = "suspend_user",
     tag = "moderation",
     params(("id" = UserId, Path, description = "whom")),
     request_body = Suspension,

@@ -17,6 +17,7 @@ use crate::state::State;
 #[utoipa::path(
     post,
     path = "/moderation/users/{id}/unsuspend",
+    operation_id = "unsuspend_user",
     tag = "moderation",
     params(("id" = UserId, Path, description = "whom")),
     responses(

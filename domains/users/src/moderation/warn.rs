@@ -32,6 +32,7 @@ pub(crate) struct Warning {
 #[utoipa::path(
     post,
     path = "/moderation/users/{id}/warn",
+    operation_id = "warn_user",
     tag = "moderation",
     params(("id" = UserId, Path, description = "whom")),
     request_body = Warning,

@@ -23,6 +23,7 @@ use nova_domain::personal::Personal;
 use nova_domain::{Caller, Context, Domain, Role};
 use nova_users::Config;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -73,7 +74,7 @@ pub(crate) struct House {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) api: Value,
     pub(crate) personal: Personal,
-    pub(crate) tasks: Mutex<Vec<(&'static str, nova_domain::Task)>>,
+    tasks: Mutex<Vec<(&'static str, nova_domain::Task)>>,
     router: Router,
     book: Arc<Book>,
     heard: Heard,
@@ -272,6 +273,18 @@ impl House {
             .filter(|(one, _)| *one == user)
             .map(|(_, until)| *until)
             .collect()
+    }
+
+    /// Lets the task called `name` have one turn; there is one in each house.
+    pub(crate) async fn turn(&self, name: &str) {
+        let task = {
+            let mut tasks = self.tasks.lock().unwrap();
+            let index = tasks.iter().position(|(one, _)| *one == name).expect("a task");
+            tasks.swap_remove(index).1
+        };
+        let stop = CancellationToken::new();
+        stop.cancel();
+        task(stop).await;
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {

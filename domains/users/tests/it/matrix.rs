@@ -201,6 +201,21 @@ async fn the_table_names_every_route_there_is() {
 }
 
 #[tokio::test]
+async fn every_route_has_a_name_of_its_own() {
+    let db = testing::sqlite().await;
+    let house = house(&db);
+    let paths = house.api["paths"].as_object().unwrap().values();
+    let mut names: Vec<&str> = paths
+        .flat_map(|item| item.as_object().unwrap().values())
+        .map(|operation| operation["operationId"].as_str().unwrap())
+        .collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}
+
+#[tokio::test]
 async fn a_token_of_a_moderator_does_not_moderate() {
     for db in testing::databases().await {
         let house = house(&db);

@@ -129,6 +129,13 @@ async fn after_erasure_nothing_knows_the_person_any_more() {
         let claim = UserId::new(house.clock.now());
         assert!(house.claim(claim, "alicia").await.is_err() && house.claim(claim, "alice").await.is_err());
         house.days(31);
+        house.turn("users.names").await;
+        assert_eq!(
+            house
+                .count("SELECT COUNT(*) FROM users_names WHERE user_id IS NULL")
+                .await,
+            0
+        );
         house.claim(claim, "alicia").await.unwrap();
     }
 }
