@@ -20,6 +20,7 @@ use nova_domain::http::caller::{Proof, known};
 use nova_domain::http::limit::Limits;
 use nova_domain::outbox::{Event, Relay};
 use nova_domain::personal::Personal;
+use nova_domain::reports::{Exhibit, Reportable};
 use nova_domain::{Caller, Context, Domain, Role};
 use nova_users::Config;
 use serde_json::Value;
@@ -65,6 +66,26 @@ impl Accounts for Book {
     }
 }
 
+/// Another domain with posts in it.
+#[derive(Default)]
+pub(crate) struct Shelf(pub(crate) Mutex<HashMap<String, Exhibit>>);
+
+impl Reportable for Shelf {
+    fn kinds(&self) -> &'static [&'static str] {
+        &["post"]
+    }
+
+    fn exhibit<'a>(
+        &'a self,
+        _viewer: UserId,
+        _kind: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Exhibit>, Error>> {
+        let exhibit = self.0.lock().unwrap().get(id).cloned();
+        Box::pin(std::future::ready(Ok(exhibit)))
+    }
+}
+
 /// What was said, as `type key`.
 type Heard = Arc<Mutex<Vec<String>>>;
 
@@ -77,6 +98,7 @@ pub(crate) struct House {
     tasks: Mutex<Vec<(&'static str, nova_domain::Task)>>,
     router: Router,
     book: Arc<Book>,
+    pub(crate) shelf: Arc<Shelf>,
     heard: Heard,
     relay: Arc<Relay>,
 }
@@ -134,7 +156,13 @@ pub(crate) fn build(db: &Db, limits: Limits, config: Config) -> House {
         personal: Arc::default(),
     };
     let book = Arc::new(Book::default());
-    let mut domain = nova_users::domain(&context, config, Arc::clone(&book) as Arc<dyn Accounts>);
+    let shelf = Arc::new(Shelf::default());
+    let mut domain = nova_users::domain_with(
+        &context,
+        config,
+        Arc::clone(&book) as Arc<dyn Accounts>,
+        vec![Arc::clone(&shelf) as Arc<dyn Reportable>],
+    );
     let heard = Heard::default();
     let mut listener = Domain::new("listener");
     listener = listen::<ProfileUpdated>(listener, &heard);
@@ -160,6 +188,7 @@ pub(crate) fn build(db: &Db, limits: Limits, config: Config) -> House {
         clock,
         router,
         book,
+        shelf,
         heard,
     }
 }

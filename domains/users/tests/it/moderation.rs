@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nova_core::clock::Timestamp;
 use nova_domain::http::limit::Limits;
+use nova_domain::reports::Exhibit;
 use nova_domain::{Caller, Role, testing};
 use nova_users::Config;
 use serde_json::{Value, json};
@@ -236,6 +237,38 @@ async fn nobody_decides_about_themselves_and_moderators_not_about_admins() {
         assert_eq!(house.get(&admin, "/moderation/reports").await.names("/id"), [about_me]);
         let nobody = format!("/moderation/users/{}/warn", bob.session);
         assert_eq!(house.post(&admin, &nobody, json!({"statement": "x"})).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn what_another_domain_keeps_is_shown_as_it_was_and_its_owner_can_be_warned() {
+    for db in testing::databases().await {
+        let house = house(&db);
+        let (alice, bob) = (house.viewer("alice").await, house.viewer("bob").await);
+        let moderator = house.somebody("moderates", Role::Moderator).await;
+        let exhibit = Exhibit {
+            owner: Some(alice.user),
+            text: "buy this".into(),
+        };
+        house.shelf.0.lock().unwrap().insert("p1".into(), exhibit);
+        let new = |id: &str| json!({"target_type": "post", "target_id": id, "reason": "spam"});
+        assert_eq!(house.post(&bob, "/reports", new("p2")).await.status, 404);
+        let made = house.post(&bob, "/reports", new("p1")).await;
+        assert_eq!(made.status, 201);
+        house.shelf.0.lock().unwrap().clear();
+        let queue = house.get(&moderator, "/moderation/reports").await;
+        assert_eq!(queue.names("/evidence"), ["buy this"]);
+        assert_eq!(queue.names("/subject/username"), ["alice"]);
+        let path = format!("/moderation/reports/{}/resolve", made.at("/id").as_str().unwrap());
+        let warned = house
+            .post(&moderator, &path, json!({"action": "warn", "statement": "no adverts"}))
+            .await;
+        assert_eq!(warned.status, 200);
+        assert_eq!(
+            house.get(&alice, "/users/me/strikes").await.names("/statement"),
+            ["no adverts"]
+        );
+        assert_eq!(house.suspensions(alice.user), []);
     }
 }
 
