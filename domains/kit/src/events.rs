@@ -114,7 +114,7 @@ events! {
         /// Who decided.
         moderator: UserId,
     }
-    /// A moderator did something to an account: `warn`, `suspend`, `unsuspend`.
+    /// A moderator did something to an account: `warn`, `suspend`, `unsuspend`, or `lift` when a decision was taken back and nothing else changed.
     ModerationAction "moderation.action" by user {
         /// To whom.
         user: UserId,

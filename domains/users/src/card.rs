@@ -1,5 +1,7 @@
 //! A person as others see them beside what they did: three columns of the profile.
 
+use std::collections::HashMap;
+
 use nova_domain::accounts::Card;
 use nova_domain::db::{Db, Error, UserId};
 use sqlx::FromRow;
@@ -45,4 +47,23 @@ pub(crate) async fn of(db: &Db, user: UserId) -> Result<Option<Card>, Error> {
     .fetch_optional(db.read())
     .await?;
     Ok(row.map(Card::from))
+}
+
+/// The cards of `users`; who is gone is left out.
+pub(crate) async fn many(db: &Db, mut users: Vec<UserId>) -> Result<HashMap<UserId, Card>, Error> {
+    users.sort();
+    users.dedup();
+    if users.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let places: Vec<String> = (1..=users.len()).map(|n| format!("${n}")).collect();
+    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS} FROM users_profiles p WHERE p.user_id IN ({})",
+        places.join(", ")
+    )));
+    for user in users {
+        query = query.bind(user);
+    }
+    let rows: Vec<CardRow> = query.fetch_all(db.read()).await?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.into())).collect())
 }

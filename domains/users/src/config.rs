@@ -35,7 +35,6 @@ pub(crate) const fn days(days: u32) -> i64 {
 }
 
 /// Microseconds of `minutes`.
-#[expect(dead_code, reason = "moderation comes next")]
 pub(crate) const fn minutes(minutes: u32) -> i64 {
     minutes as i64 * 60_000_000
 }

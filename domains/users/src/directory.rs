@@ -1,14 +1,19 @@
 //! Who has which name: what identity asks when an account is made, and what a change of name does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use nova_core::clock::Timestamp;
+use nova_core::clock::{Clock, Timestamp};
 use nova_core::store::BoxFuture;
 use nova_domain::accounts::{Card, ClaimError, Directory};
 use nova_domain::db::{Db, Error, Tx, UserId};
+use tokio_util::sync::CancellationToken;
 
 use crate::card;
 use crate::name;
+
+/// How often names are swept.
+const SWEPT_EVERY: Duration = Duration::from_secs(3600);
 
 /// The directory in `db`.
 pub fn directory(db: Db) -> Arc<dyn Directory> {
@@ -73,6 +78,28 @@ pub(crate) async fn take(tx: &mut Tx, user: UserId, name: &str, now: Timestamp) 
     .map_err(Error::from)?
     .rows_affected();
     if taken == 1 { Ok(()) } else { Err(ClaimError::Taken) }
+}
+
+/// Names of people who are gone are forgotten once they have rested.
+pub(crate) async fn sweep(db: Db, clock: Clock, stop: CancellationToken) {
+    loop {
+        if let Err(error) = forget(&db, clock.now()).await {
+            tracing::warn!(%error, "names of people who are gone are forgotten later");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEPT_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn forget(db: &Db, now: Timestamp) -> Result<(), Error> {
+    let mut tx = db.begin().await?;
+    sqlx::query("DELETE FROM users_names WHERE user_id IS NULL AND kept_until <= $1")
+        .bind(now.0)
+        .execute(tx.conn())
+        .await?;
+    tx.commit().await
 }
 
 /// Whom a name leads to.

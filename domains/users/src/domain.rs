@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{counts, graph, people, personal, preferences};
+use crate::{counts, directory, graph, moderation, people, personal, preferences};
 
 /// The domain of people.
 pub fn domain(context: &Context, config: Config, accounts: Arc<dyn Accounts>) -> Domain {
@@ -30,11 +30,13 @@ pub fn domain_with(
         reportables: reportables.into(),
         config,
     };
-    let db = context.db.clone();
+    let (db, names, clock) = (context.db.clone(), context.db.clone(), context.clock.clone());
     let personal = personal::personal(context.clock.clone(), state.config.clone());
     Domain::new("users")
         .routes(people(state.clone()))
+        .routes(moderation(state))
         .task("users.counts", |stop| counts::run(db, stop))
+        .task("users.names", |stop| directory::sweep(names, clock, stop))
         .personal(personal)
 }
 
@@ -55,5 +57,22 @@ fn people(state: State) -> OpenApiRouter {
         .routes(routes!(graph::mute::mute, graph::mute::unmute))
         .routes(routes!(graph::followers::followers))
         .routes(routes!(graph::following::following))
+        .with_state(state)
+}
+
+fn moderation(state: State) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(moderation::create::create))
+        .routes(routes!(moderation::strikes::strikes))
+        .routes(routes!(moderation::appeal::appeal))
+        .routes(routes!(moderation::queue::queue))
+        .routes(routes!(moderation::claim::claim))
+        .routes(routes!(moderation::resolve::resolve))
+        .routes(routes!(moderation::warn::warn))
+        .routes(routes!(moderation::suspend::suspend))
+        .routes(routes!(moderation::unsuspend::unsuspend))
+        .routes(routes!(moderation::record::record))
+        .routes(routes!(moderation::appeals::appeals))
+        .routes(routes!(moderation::decide::decide))
         .with_state(state)
 }

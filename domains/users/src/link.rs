@@ -14,6 +14,7 @@ const LONGEST_TITLE: usize = 60;
 
 /// A link on a profile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ProfileLink)]
 pub(crate) struct Link {
     /// What it is called; empty: the address.
     #[serde(default)]

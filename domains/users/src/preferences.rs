@@ -18,6 +18,7 @@ use crate::state::{EDIT, State};
 /// Who may begin a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = MessagesFrom)]
 pub(crate) enum Messages {
     /// Everybody.
     Everyone,
@@ -31,6 +32,7 @@ pub(crate) enum Messages {
 /// What happens with media marked as sensitive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = SensitiveMedia)]
 pub(crate) enum Sensitive {
     /// It is shown like any other.
     Show,
@@ -44,6 +46,7 @@ pub(crate) enum Sensitive {
 /// Where a kind of notification goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = NotificationChannels)]
 pub(crate) struct Channels {
     /// On the site.
     pub(crate) web: bool,
@@ -79,6 +82,7 @@ impl Channels {
 /// Every kind of notification, and where it goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = NotificationGrid)]
 pub(crate) struct Notifications {
     /// Somebody follows.
     pub(crate) follow: Channels,
@@ -233,6 +237,7 @@ pub(crate) async fn of(db: &Db, user: UserId) -> Result<Option<Preferences>, Err
 #[utoipa::path(
     get,
     path = "/users/me/preferences",
+    operation_id = "get_preferences",
     tag = "users",
     responses(
         (status = 200, body = Preferences),
@@ -252,6 +257,7 @@ pub(crate) async fn read(Shared(state): Shared<State>, caller: Caller) -> Result
 #[utoipa::path(
     put,
     path = "/users/me/preferences",
+    operation_id = "update_preferences",
     tag = "users",
     request_body = Preferences,
     responses(

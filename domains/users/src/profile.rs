@@ -14,6 +14,7 @@ use crate::{bio, card, counts};
 /// Who sees what a person says about themselves, and who may follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = PrivacyLevel)]
 pub(crate) enum Privacy {
     /// Everybody sees all of it, everybody may follow.
     #[default]

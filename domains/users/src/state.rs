@@ -18,10 +18,8 @@ pub(crate) const RELATE: Rule = Rule::new("users.relate", 120, 240, HOUR);
 /// Changes of a profile and of settings.
 pub(crate) const EDIT: Rule = Rule::new("users.edit", 30, 60, HOUR);
 /// Reports of one account.
-#[expect(dead_code, reason = "moderation comes next")]
 pub(crate) const REPORT: Rule = Rule::new("users.report", 10, 20, HOUR);
 /// Appeals of one account.
-#[expect(dead_code, reason = "moderation comes next")]
 pub(crate) const APPEAL: Rule = Rule::new("users.appeal", 5, 5, HOUR);
 /// Reads that cost more than a row: lists of people, suggestions, batches.
 pub(crate) const LIST: Rule = Rule::new("users.list", 300, 3600, HOUR);
@@ -32,9 +30,7 @@ pub(crate) struct State {
     pub(crate) db: Db,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
-    #[expect(dead_code, reason = "moderation comes next")]
     pub(crate) accounts: Arc<dyn Accounts>,
-    #[expect(dead_code, reason = "moderation comes next")]
     pub(crate) reportables: Arc<[Arc<dyn Reportable>]>,
     pub(crate) config: Config,
 }

@@ -21,6 +21,7 @@ use crate::state::{RELATE, State};
 #[utoipa::path(
     put,
     path = "/users/{id}/block",
+    operation_id = "block_user",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whom")),
     responses(
@@ -73,6 +74,7 @@ pub(crate) async fn block(
 #[utoipa::path(
     delete,
     path = "/users/{id}/block",
+    operation_id = "unblock_user",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whom")),
     responses(

@@ -24,6 +24,7 @@ const EDGES: Edges = Edges {
 #[utoipa::path(
     get,
     path = "/users/me/blocks",
+    operation_id = "list_blocked",
     tag = "relationships",
     params(PageQuery),
     responses(

@@ -20,6 +20,7 @@ use crate::state::{FOLLOW, State};
 #[utoipa::path(
     put,
     path = "/users/{id}/follow",
+    operation_id = "follow_user",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whom")),
     responses(
@@ -80,6 +81,7 @@ pub(crate) async fn follow(
 #[utoipa::path(
     delete,
     path = "/users/{id}/follow",
+    operation_id = "unfollow_user",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whom")),
     responses(

@@ -18,6 +18,7 @@ use crate::state::{RELATE, State};
 #[utoipa::path(
     delete,
     path = "/users/me/followers/{id}",
+    operation_id = "remove_follower",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whom")),
     responses(

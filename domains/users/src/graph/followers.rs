@@ -25,6 +25,7 @@ const EDGES: Edges = Edges {
 #[utoipa::path(
     get,
     path = "/users/{id}/followers",
+    operation_id = "list_followers",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whose"), PageQuery),
     responses(

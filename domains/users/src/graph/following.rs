@@ -25,6 +25,7 @@ const EDGES: Edges = Edges {
 #[utoipa::path(
     get,
     path = "/users/{id}/following",
+    operation_id = "list_following",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whose"), PageQuery),
     responses(

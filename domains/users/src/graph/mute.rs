@@ -17,6 +17,7 @@ use crate::state::{RELATE, State};
 #[utoipa::path(
     put,
     path = "/users/{id}/mute",
+    operation_id = "mute_user",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whom")),
     responses(
@@ -58,6 +59,7 @@ pub(crate) async fn mute(
 #[utoipa::path(
     delete,
     path = "/users/{id}/mute",
+    operation_id = "unmute_user",
     tag = "relationships",
     params(("id" = UserId, Path, description = "whom")),
     responses(

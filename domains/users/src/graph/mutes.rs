@@ -24,6 +24,7 @@ const EDGES: Edges = Edges {
 #[utoipa::path(
     get,
     path = "/users/me/mutes",
+    operation_id = "list_muted",
     tag = "relationships",
     params(PageQuery),
     responses(

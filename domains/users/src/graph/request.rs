@@ -18,6 +18,7 @@ use crate::state::{RELATE, State};
 #[utoipa::path(
     put,
     path = "/users/me/follow-requests/{id}",
+    operation_id = "approve_follow",
     tag = "relationships",
     params(("id" = UserId, Path, description = "who asks")),
     responses(
@@ -52,6 +53,7 @@ pub(crate) async fn approve(
 #[utoipa::path(
     delete,
     path = "/users/me/follow-requests/{id}",
+    operation_id = "reject_follow",
     tag = "relationships",
     params(("id" = UserId, Path, description = "who asks")),
     responses(

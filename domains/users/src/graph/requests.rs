@@ -24,6 +24,7 @@ const EDGES: Edges = Edges {
 #[utoipa::path(
     get,
     path = "/users/me/follow-requests",
+    operation_id = "list_follow_requests",
     tag = "relationships",
     params(PageQuery),
     responses(

@@ -23,6 +23,7 @@ const CANDIDATES: u32 = 300;
 
 /// Somebody the caller may want to follow.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UserSuggestion)]
 pub(crate) struct Suggestion {
     /// Who.
     user: Card,
@@ -53,6 +54,7 @@ struct Row {
 #[utoipa::path(
     get,
     path = "/users/suggestions",
+    operation_id = "suggest_users",
     tag = "relationships",
     params(Wanted),
     responses(

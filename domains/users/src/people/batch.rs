@@ -29,6 +29,7 @@ pub(crate) struct Wanted {
 #[utoipa::path(
     get,
     path = "/users",
+    operation_id = "batch_get_profiles",
     tag = "users",
     params(Wanted),
     responses(

@@ -15,6 +15,7 @@ use crate::state::State;
 #[utoipa::path(
     get,
     path = "/users/me",
+    operation_id = "get_my_profile",
     tag = "users",
     responses(
         (status = 200, body = Profile),

@@ -21,6 +21,7 @@ use crate::state::State;
 #[utoipa::path(
     get,
     path = "/users/{name}",
+    operation_id = "get_profile",
     tag = "users",
     params(("name" = String, Path, description = "id or name")),
     responses(

@@ -25,6 +25,7 @@ use crate::{bio, directory, name};
 /// What to change; what is left out, or `null`, stays as it is. An empty text takes it away.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = ProfileChange)]
 pub(crate) struct Change {
     /// 3 to 30 letters, digits and `_`, a letter first. It can be changed every two weeks; the old one leads here for a while.
     #[schema(min_length = 3, max_length = 30, pattern = "^[A-Za-z][A-Za-z0-9_]{2,29}$")]
@@ -85,6 +86,7 @@ fn turns(c: char) -> bool {
 #[utoipa::path(
     patch,
     path = "/users/me",
+    operation_id = "update_profile",
     tag = "users",
     request_body = Change,
     responses(

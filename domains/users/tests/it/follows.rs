@@ -4,7 +4,6 @@ use nova_domain::http::limit::Limits;
 use nova_domain::testing;
 use nova_users::Config;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use crate::house::{House, build, house};
 
@@ -344,12 +343,6 @@ async fn counts_are_exact_before_and_after_they_are_folded() {
     for db in testing::databases().await {
         let house = house(&db);
         let alice = house.viewer("alice").await;
-        let fold = async || {
-            let (_, task) = house.tasks.lock().unwrap().pop().expect("the task that folds");
-            let stop = CancellationToken::new();
-            stop.cancel();
-            task(stop).await;
-        };
         let path = format!("/users/{}/follow", alice.user);
         let mut fans = Vec::new();
         for n in 0..5 {
@@ -358,7 +351,7 @@ async fn counts_are_exact_before_and_after_they_are_folded() {
             fans.push(fan);
         }
         assert_eq!(counts(&house, "alice").await, (5, 0));
-        fold().await;
+        house.turn("users.counts").await;
         assert_eq!(house.count("SELECT COUNT(*) FROM users_count_deltas").await, 0);
         assert_eq!(counts(&house, "alice").await, (5, 0));
         house.delete(&fans[0], &path).await;

@@ -1,0 +1,73 @@
+//! POST `/moderation/users/{id}/warn`.
+
+use axum::extract::State as Shared;
+use nova_domain::db::UserId;
+use nova_domain::http::problem::{Details, Fields};
+use nova_domain::http::{Client, Json, Path};
+use nova_domain::{Caller, Problem, Role};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::act::{self, Decision};
+use super::strike::{Action, Decided};
+use crate::card;
+use crate::refusals::{Body, Guarded, Missing};
+use crate::state::State;
+
+/// A warning.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Warning {
+    /// What the person is told.
+    #[schema(min_length = 1, max_length = 2000)]
+    statement: String,
+    /// What moderators tell each other.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    note: String,
+}
+
+/// Warn somebody
+///
+/// For moderators; about everybody but admins and oneself.
+#[utoipa::path(
+    post,
+    path = "/moderation/users/{id}/warn",
+    operation_id = "warn_user",
+    tag = "moderation",
+    params(("id" = UserId, Path, description = "whom")),
+    request_body = Warning,
+    responses(
+        (status = 200, body = Decided),
+        (status = 401, body = Details, content_type = "application/problem+json", description = "nobody has proved who they are"),
+        Guarded,
+        Missing,
+        Body
+    )
+)]
+pub(crate) async fn warn(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    client: Client,
+    Path(user): Path<UserId>,
+    Json(wanted): Json<Warning>,
+) -> Result<Json<Decided>, Problem> {
+    caller.require(Role::Moderator)?;
+    let mut fields = Fields::new();
+    act::check(&mut fields, None, &wanted.statement, &wanted.note, true);
+    fields.done()?;
+    act::allow(&state, &caller, user).await?;
+    card::of(&state.db, user).await?.ok_or_else(Problem::not_found)?;
+    let now = state.clock.now();
+    let decision = Decision {
+        user,
+        action: Action::Warn,
+        days: None,
+        statement: &wanted.statement,
+        note: &wanted.note,
+        report: None,
+    };
+    let mut tx = state.db.begin().await?;
+    let strike = act::strike(&state, &mut tx, (&caller, &client), decision, now).await?;
+    tx.commit().await?;
+    Ok(Json(act::decided(&state, strike).await?))
+}
