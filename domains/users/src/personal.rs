@@ -4,7 +4,7 @@
 //! noted: that is other people's.
 
 use nova_core::clock::Clock;
-use nova_domain::db::{Db, Error, Tx, UserId};
+use nova_domain::db::{Db, Engine, Error, Tx, UserId};
 use nova_domain::personal::{Personal, Table};
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
@@ -148,6 +148,13 @@ const ERASURE: &[&str] = &[
 
 async fn erase(tx: &mut Tx, user: UserId, clock: &Clock, config: &Config) -> Result<(), Error> {
     let now = clock.now();
+    if tx.engine() == Engine::Postgres {
+        // Nobody begins to follow them between the counting and the end. SQLite has one writer at a time anyway.
+        sqlx::query("SELECT user_id FROM users_profiles WHERE user_id = $1 FOR UPDATE")
+            .bind(user)
+            .execute(tx.conn())
+            .await?;
+    }
     counts::forget(tx, user, now).await?;
     sqlx::query("UPDATE users_names SET user_id = NULL, kept_until = $1 WHERE user_id = $2")
         .bind(now.0 + days(config.name_kept_days))

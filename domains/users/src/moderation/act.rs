@@ -39,9 +39,17 @@ pub(super) fn check(fields: &mut Fields, days: Option<u32>, statement: &str, not
     fields.text("note", note, 0, 2000);
 }
 
+/// 403 unless the caller is a moderator, and not suspended: reading reports is an act as well.
+pub(super) fn moderator(caller: &Caller) -> Result<(), Problem> {
+    if caller.suspended {
+        return Err(Problem::forbidden("this account is suspended").code("suspended"));
+    }
+    caller.require(Role::Moderator)
+}
+
 /// 403 unless the caller may decide about `user`: a moderator about everybody but admins and themselves. 404 when there is no such account.
 pub(super) async fn allow(state: &State, caller: &Caller, user: UserId) -> Result<Standing, Problem> {
-    caller.require(Role::Moderator)?;
+    moderator(caller)?;
     let standing = state.accounts.standing(user).await?.ok_or_else(Problem::not_found)?;
     if user == caller.user {
         return Err(Problem::forbidden("nobody decides about themselves"));

@@ -6,11 +6,12 @@ use nova_domain::accounts::Card;
 use nova_domain::db::{Cursor, List, PageQuery, UserId};
 use nova_domain::http::problem::Details;
 use nova_domain::http::{self, Json};
-use nova_domain::{Caller, Problem, Role};
+use nova_domain::{Caller, Problem};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::{IntoParams, ToSchema};
 
+use super::act;
 use super::strike::{Appeal, AppealId, AppealStatus, StrikeId};
 use crate::card;
 use crate::refusals::{Guarded, Query};
@@ -71,7 +72,7 @@ pub(crate) async fn appeals(
     http::Query(wanted): http::Query<Wanted>,
     page: PageQuery,
 ) -> Result<Json<List<Pending>>, Problem> {
-    caller.require(Role::Moderator)?;
+    act::moderator(&caller)?;
     let (at, id) = page.after();
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, strike_id, user_id, text, status, answer, created_at, decided_by, decided_at FROM users_appeals WHERE status = $1 AND (created_at, id) \

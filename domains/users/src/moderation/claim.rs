@@ -4,8 +4,9 @@ use axum::extract::State as Shared;
 use nova_domain::audit::Act;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Json, Path};
-use nova_domain::{Caller, Problem, Role};
+use nova_domain::{Caller, Problem};
 
+use super::act;
 use super::report::{self, Report, ReportId};
 use crate::config::minutes;
 use crate::refusals::{Conflict, Guarded, Missing};
@@ -34,7 +35,7 @@ pub(crate) async fn claim(
     client: Client,
     Path(id): Path<ReportId>,
 ) -> Result<Json<Report>, Problem> {
-    caller.require(Role::Moderator)?;
+    act::moderator(&caller)?;
     let (me, now) = (caller.user, state.clock.now());
     let known = report::one(&state.db, id).await?.ok_or_else(Problem::not_found)?;
     if known.subject_id == Some(me) {

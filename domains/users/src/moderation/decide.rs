@@ -6,7 +6,7 @@ use nova_domain::audit::Act;
 use nova_domain::db::{Tx, UserId};
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json, Path};
-use nova_domain::{Caller, Problem, Role};
+use nova_domain::{Caller, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -52,7 +52,7 @@ pub(crate) async fn decide(
     Path(id): Path<AppealId>,
     Json(ruling): Json<Ruling>,
 ) -> Result<Json<Decided>, Problem> {
-    caller.require(Role::Moderator)?;
+    act::moderator(&caller)?;
     let now = state.clock.now();
     let mut fields = Fields::new();
     fields.text("answer", ruling.answer.trim(), 1, 2000);

@@ -4,10 +4,11 @@ use axum::extract::State as Shared;
 use nova_domain::db::{Cursor, List, PageQuery};
 use nova_domain::http::problem::Details;
 use nova_domain::http::{self, Json};
-use nova_domain::{Caller, Problem, Role};
+use nova_domain::{Caller, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::act;
 use super::report::{self, COLUMNS, Report, ReportStatus, word};
 use crate::refusals::{Guarded, Query};
 use crate::state::State;
@@ -42,7 +43,7 @@ pub(crate) async fn queue(
     http::Query(wanted): http::Query<Wanted>,
     page: PageQuery,
 ) -> Result<Json<List<Report>>, Problem> {
-    caller.require(Role::Moderator)?;
+    act::moderator(&caller)?;
     let (at, id) = page.after();
     let rows: Vec<report::Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM users_reports r WHERE r.status = $1 AND (r.created_at, r.id) > ($2, $3) AND (r.subject_id IS NULL OR r.subject_id <> $4) \

@@ -4,8 +4,9 @@ use axum::extract::State as Shared;
 use nova_domain::db::{Cursor, List, PageQuery, UserId};
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Json, Path};
-use nova_domain::{Caller, Problem, Role};
+use nova_domain::{Caller, Problem};
 
+use super::act;
 use super::strike::{self, Decided};
 use crate::refusals::{Guarded, Missing, Query};
 use crate::state::State;
@@ -33,7 +34,7 @@ pub(crate) async fn record(
     Path(user): Path<UserId>,
     page: PageQuery,
 ) -> Result<Json<List<Decided>>, Problem> {
-    caller.require(Role::Moderator)?;
+    act::moderator(&caller)?;
     let (at, id) = page.before();
     let rows: Vec<strike::Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "{} WHERE s.user_id = $1 AND (s.created_at, s.id) < ($2, $3) ORDER BY s.created_at DESC, s.id DESC LIMIT $4",

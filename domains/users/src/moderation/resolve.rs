@@ -5,7 +5,7 @@ use nova_domain::audit::Act;
 use nova_domain::events::ReportResolved;
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json, Path};
-use nova_domain::{Caller, Problem, Role};
+use nova_domain::{Caller, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -62,7 +62,7 @@ pub(crate) async fn resolve(
     Path(id): Path<ReportId>,
     Json(wanted): Json<Resolution>,
 ) -> Result<Json<Report>, Problem> {
-    caller.require(Role::Moderator)?;
+    act::moderator(&caller)?;
     let (me, now) = (caller.user, state.clock.now());
     let action = match wanted.action {
         Outcome::None => None,

@@ -4,7 +4,7 @@ use axum::extract::State as Shared;
 use nova_domain::db::UserId;
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json, Path};
-use nova_domain::{Caller, Problem, Role};
+use nova_domain::{Caller, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -51,7 +51,7 @@ pub(crate) async fn warn(
     Path(user): Path<UserId>,
     Json(wanted): Json<Warning>,
 ) -> Result<Json<Decided>, Problem> {
-    caller.require(Role::Moderator)?;
+    act::moderator(&caller)?;
     let mut fields = Fields::new();
     act::check(&mut fields, None, &wanted.statement, &wanted.note, true);
     fields.done()?;

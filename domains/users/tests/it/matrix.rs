@@ -227,6 +227,19 @@ async fn a_token_of_a_moderator_does_not_moderate() {
 }
 
 #[tokio::test]
+async fn a_suspended_moderator_does_not_even_look() {
+    for db in testing::databases().await {
+        let house = house(&db);
+        let mut moderator = house.somebody("moderates", Role::Moderator).await;
+        moderator.suspended = true;
+        let theirs = format!("/moderation/users/{}/strikes", moderator.user);
+        for path in ["/moderation/reports", "/moderation/appeals", &theirs] {
+            assert_eq!(house.get(&moderator, path).await.status, 403, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_json_or_no_id_is_refused_in_words() {
     for db in testing::databases().await {
         let house = house(&db);
