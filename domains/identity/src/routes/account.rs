@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answer::{self, Me};
-use super::register::{Accepted, SENT};
+use super::register::{MessageSent, SENT};
 use crate::code::Flow;
 use crate::domain::State;
 use crate::mail::Message;
@@ -62,7 +62,7 @@ async fn known(state: &State, caller: &Caller) -> Result<crate::account::User, P
 
 /// When the account will be gone.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Deletion {
+pub(crate) struct AccountDeletion {
     #[schema(value_type = String, format = DateTime)]
     delete_at: Timestamp,
 }
@@ -71,7 +71,7 @@ pub(crate) struct Deletion {
 #[utoipa::path(
     delete, path = "/auth/account", tag = "auth", security(("bearer" = [])),
     responses(
-        (status = 202, description = "The day is set", body = Deletion),
+        (status = 202, description = "The day is set", body = AccountDeletion),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "`sudo_required`, or a personal access token was shown", body = Details, content_type = "application/problem+json"),
     )
@@ -80,7 +80,7 @@ pub(crate) async fn delete(
     Shared(state): Shared<State>,
     client: Client,
     EvenSuspended(caller): EvenSuspended,
-) -> Result<(StatusCode, Json<Deletion>), Problem> {
+) -> Result<(StatusCode, Json<AccountDeletion>), Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     let at = now.plus_micros(i64::from(state.config.deletion_days) * 86_400_000_000);
@@ -99,7 +99,7 @@ pub(crate) async fn delete(
     };
     tx.audit(act, Some(&client), now).await?;
     tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(Deletion { delete_at: at })))
+    Ok((StatusCode::ACCEPTED, Json(AccountDeletion { delete_at: at })))
 }
 
 /// Takes the request for deletion back.
@@ -127,7 +127,7 @@ pub(crate) async fn restore(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ChangeEmail {
+pub(crate) struct ChangeEmailBody {
     /// The new address.
     #[schema(max_length = 254)]
     email: String,
@@ -135,9 +135,9 @@ pub(crate) struct ChangeEmail {
 
 /// Asks to change the address: a code goes to the new one, and `POST /auth/verify-email` completes it. Asks for a recent proof.
 #[utoipa::path(
-    post, path = "/auth/email", tag = "auth", security(("bearer" = [])), request_body = ChangeEmail,
+    post, path = "/auth/email", tag = "auth", security(("bearer" = [])), request_body = ChangeEmailBody,
     responses(
-        (status = 202, description = "A message is on its way to the new address", body = Accepted),
+        (status = 202, description = "A message is on its way to the new address", body = MessageSent),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "`sudo_required`, or a personal access token was shown", body = Details, content_type = "application/problem+json"),
@@ -150,8 +150,8 @@ pub(crate) struct ChangeEmail {
 pub(crate) async fn change_email(
     Shared(state): Shared<State>,
     caller: Caller,
-    Json(body): Json<ChangeEmail>,
-) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    Json(body): Json<ChangeEmailBody>,
+) -> Result<(StatusCode, Json<MessageSent>), Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     let mut fields = Fields::new();
@@ -184,7 +184,7 @@ pub(crate) async fn change_email(
 
 /// One attempt to log in.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Login {
+pub(crate) struct LoginAttempt {
     success: bool,
     /// How it was proved, or what was wrong: `pwd`, `pwd otp mfa`, `password`, `otp`, `sudo`.
     how: String,
@@ -199,7 +199,7 @@ pub(crate) struct Login {
 #[utoipa::path(
     get, path = "/auth/logins", tag = "auth", security(("bearer" = [])), params(PageQuery),
     responses(
-        (status = 200, description = "A page", body = List<Login>),
+        (status = 200, description = "A page", body = List<LoginAttempt>),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "A personal access token may not do this", body = Details, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is not as it must be", body = Details, content_type = "application/problem+json"),
@@ -209,7 +209,7 @@ pub(crate) async fn logins(
     Shared(state): Shared<State>,
     caller: Caller,
     page: PageQuery,
-) -> Result<Json<List<Login>>, Problem> {
+) -> Result<Json<List<LoginAttempt>>, Problem> {
     caller.require_session()?;
     let (at, id) = page.before();
     let rows: Vec<(String, Flag, String, Option<String>, String, i64)> = sqlx::query_as(
@@ -224,7 +224,7 @@ pub(crate) async fn logins(
     Ok(Json(page.list(
         rows,
         |row| Cursor(row.5, row.0.clone()),
-        |(_, success, how, ip, user_agent, at)| Login {
+        |(_, success, how, ip, user_agent, at)| LoginAttempt {
             success: success.0,
             how,
             ip,
@@ -238,7 +238,7 @@ type ArchiveId = Id<erase::Export>;
 
 /// An archive of the caller's data.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Archive {
+pub(crate) struct ExportArchive {
     id: ArchiveId,
     /// True when it can be fetched.
     ready: bool,
@@ -253,7 +253,7 @@ pub(crate) struct Archive {
 #[utoipa::path(
     post, path = "/auth/exports", tag = "auth", security(("bearer" = [])),
     responses(
-        (status = 202, description = "It is being made", body = Archive),
+        (status = 202, description = "It is being made", body = ExportArchive),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "`sudo_required`, or a personal access token was shown", body = Details, content_type = "application/problem+json"),
         (status = 429, description = "Too often", body = Details, content_type = "application/problem+json"),
@@ -262,13 +262,13 @@ pub(crate) struct Archive {
 pub(crate) async fn request_export(
     Shared(state): Shared<State>,
     EvenSuspended(caller): EvenSuspended,
-) -> Result<(StatusCode, Json<Archive>), Problem> {
+) -> Result<(StatusCode, Json<ExportArchive>), Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     state.limits.check(&EXPORT_PER_ACCOUNT, caller.user)?;
     let id = erase::request(&state, caller.user, now).await?;
     let id = id.parse().map_err(|_not_ours| Problem::not_found())?;
-    let archive = Archive {
+    let archive = ExportArchive {
         id,
         ready: false,
         created_at: now,
@@ -281,7 +281,7 @@ pub(crate) async fn request_export(
 #[utoipa::path(
     get, path = "/auth/exports", tag = "auth", security(("bearer" = [])), params(PageQuery),
     responses(
-        (status = 200, description = "A page", body = List<Archive>),
+        (status = 200, description = "A page", body = List<ExportArchive>),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "A personal access token may not do this", body = Details, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is not as it must be", body = Details, content_type = "application/problem+json"),
@@ -291,7 +291,7 @@ pub(crate) async fn exports(
     Shared(state): Shared<State>,
     caller: Caller,
     page: PageQuery,
-) -> Result<Json<List<Archive>>, Problem> {
+) -> Result<Json<List<ExportArchive>>, Problem> {
     caller.require_session()?;
     let (at, id) = page.before();
     let rows: Vec<(ArchiveId, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
@@ -307,7 +307,7 @@ pub(crate) async fn exports(
     Ok(Json(page.list(
         rows,
         |row| Cursor(row.1, row.0.to_string()),
-        |(id, created, ready, expires)| Archive {
+        |(id, created, ready, expires)| ExportArchive {
             id,
             ready: ready.is_some(),
             created_at: Timestamp(created),

@@ -15,7 +15,7 @@ const PER_IP: Rule = Rule::new("introspect.ip", 600, 6000, Duration::from_secs(6
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Body {
+pub(crate) struct IntrospectBody {
     /// An access token or a personal access token.
     #[schema(max_length = 4096)]
     token: String,
@@ -55,7 +55,7 @@ pub(crate) struct Introspection {
 
 /// Says whether a token is in force, and whose it is (RFC 7662). Whoever shows a token has it, so nothing more is asked for.
 #[utoipa::path(
-    post, path = "/auth/introspect", tag = "auth", request_body = Body,
+    post, path = "/auth/introspect", tag = "auth", request_body = IntrospectBody,
     responses(
         (status = 200, description = "What the token says", body = Introspection),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -68,7 +68,7 @@ pub(crate) struct Introspection {
 pub(crate) async fn introspect(
     Shared(state): Shared<State>,
     client: Client,
-    Json(body): Json<Body>,
+    Json(body): Json<IntrospectBody>,
 ) -> Result<Json<Introspection>, Problem> {
     state.limits.check(&PER_IP, client.network())?;
     if Secret::parse(Purpose::PersonalAccess, &body.token).is_some() {

@@ -30,7 +30,7 @@ const KNOWN_MICROS: i64 = 90 * 86_400_000_000;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Body {
+pub(crate) struct LoginBody {
     /// The address or the name.
     #[schema(max_length = 254)]
     email_or_username: String,
@@ -49,7 +49,7 @@ pub(crate) struct Body {
 
 /// Begins a session. A wrong name and a wrong password are the same answer after the same work.
 #[utoipa::path(
-    post, path = "/auth/login", tag = "auth", request_body = Body,
+    post, path = "/auth/login", tag = "auth", request_body = LoginBody,
     responses(
         (status = 200, description = "Logged in", body = LoginAnswer),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -63,7 +63,7 @@ pub(crate) struct Body {
 pub(crate) async fn login(
     Shared(state): Shared<State>,
     client: Client,
-    Json(body): Json<Body>,
+    Json(body): Json<LoginBody>,
 ) -> Result<Response, Problem> {
     let device_name = body.device_name.unwrap_or_default();
     let mut fields = Fields::new();

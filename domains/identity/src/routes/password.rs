@@ -21,7 +21,7 @@ const PER_ACCOUNT: Rule = Rule::new("password.account", 10, 20, Duration::from_s
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Body {
+pub(crate) struct ChangePasswordBody {
     /// The one there is.
     #[schema(max_length = 1024)]
     current_password: String,
@@ -32,7 +32,7 @@ pub(crate) struct Body {
 
 /// Changes the password. Other devices are logged out, and a message tells of it.
 #[utoipa::path(
-    post, path = "/auth/password", tag = "auth", security(("bearer" = [])), request_body = Body,
+    post, path = "/auth/password", tag = "auth", security(("bearer" = [])), request_body = ChangePasswordBody,
     responses(
         (status = 204, description = "Changed"),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -48,7 +48,7 @@ pub(crate) async fn change(
     Shared(state): Shared<State>,
     client: Client,
     caller: Caller,
-    Json(body): Json<Body>,
+    Json(body): Json<ChangePasswordBody>,
 ) -> Result<StatusCode, Problem> {
     caller.require_session()?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;

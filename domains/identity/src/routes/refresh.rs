@@ -20,7 +20,7 @@ const PER_IP: Rule = Rule::new("refresh.ip", 120, 600, Duration::from_secs(60));
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Body {
+pub(crate) struct RefreshBody {
     /// The newest one; it is good once. Left out by a browser that has it as a cookie.
     #[schema(max_length = 100)]
     refresh_token: Option<String>,
@@ -28,7 +28,7 @@ pub(crate) struct Body {
 
 /// A new pair for the newest refresh token. An older one that comes again after its successor was used ends the session.
 #[utoipa::path(
-    post, path = "/auth/refresh", tag = "auth", request_body = Body,
+    post, path = "/auth/refresh", tag = "auth", request_body = RefreshBody,
     responses(
         (status = 200, description = "A new pair", body = LoginAnswer),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -44,7 +44,7 @@ pub(crate) async fn refresh(
     Shared(state): Shared<State>,
     client: Client,
     headers: HeaderMap,
-    Json(body): Json<Body>,
+    Json(body): Json<RefreshBody>,
 ) -> Result<Response, Problem> {
     state.limits.check(&PER_IP, client.network())?;
     let (presented, by_cookie) = match &body.refresh_token {

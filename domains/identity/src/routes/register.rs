@@ -18,7 +18,7 @@ const PER_ADDRESS: Rule = Rule::new("register.address", 3, 3, Duration::from_sec
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Body {
+pub(crate) struct RegisterBody {
     /// A code and a link are sent to it.
     #[schema(max_length = 254, example = "ada@example.org")]
     email: String,
@@ -32,20 +32,20 @@ pub(crate) struct Body {
 
 /// What follows.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Accepted {
+pub(crate) struct MessageSent {
     /// For a person.
     detail: &'static str,
 }
 
-pub(crate) const SENT: Accepted = Accepted {
+pub(crate) const SENT: MessageSent = MessageSent {
     detail: "a message is on its way to this address",
 };
 
 /// Asks for an account. The answer is the same whether the address has one: what is so is told to the address alone.
 #[utoipa::path(
-    post, path = "/auth/register", tag = "auth", request_body = Body,
+    post, path = "/auth/register", tag = "auth", request_body = RegisterBody,
     responses(
-        (status = 202, description = "A message is on its way to the address", body = Accepted),
+        (status = 202, description = "A message is on its way to the address", body = MessageSent),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "Registration is closed", body = Details, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = Details, content_type = "application/problem+json"),
@@ -57,8 +57,8 @@ pub(crate) const SENT: Accepted = Accepted {
 pub(crate) async fn register(
     Shared(state): Shared<State>,
     client: Client,
-    Json(body): Json<Body>,
-) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    Json(body): Json<RegisterBody>,
+) -> Result<(StatusCode, Json<MessageSent>), Problem> {
     if state.config.registration == Registration::Closed {
         return Err(Problem::forbidden("registration is closed on this server"));
     }

@@ -10,7 +10,7 @@ use nova_domain::http::{Client, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::register::{Accepted, SENT, hashed, judge};
+use super::register::{MessageSent, SENT, hashed, judge};
 use crate::domain::State;
 use crate::flow::{self, Kind};
 use crate::mail::Message;
@@ -23,16 +23,16 @@ const CONFIRM_PER_IP: Rule = Rule::new("reset_confirm.ip", 20, 60, Duration::fro
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Request {
+pub(crate) struct PasswordResetBody {
     #[schema(max_length = 254)]
     email: String,
 }
 
 /// Asks for a new password. The answer and its time are the same whether there is an account: a job looks.
 #[utoipa::path(
-    post, path = "/auth/password-reset", tag = "auth", request_body = Request,
+    post, path = "/auth/password-reset", tag = "auth", request_body = PasswordResetBody,
     responses(
-        (status = 202, description = "If there is an account, a message is on its way", body = Accepted),
+        (status = 202, description = "If there is an account, a message is on its way", body = MessageSent),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = Details, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -43,8 +43,8 @@ pub(crate) struct Request {
 pub(crate) async fn request(
     Shared(state): Shared<State>,
     client: Client,
-    Json(body): Json<Request>,
-) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    Json(body): Json<PasswordResetBody>,
+) -> Result<(StatusCode, Json<MessageSent>), Problem> {
     let mut fields = Fields::new();
     fields.check(
         account::is_address(body.email.trim()),
@@ -63,7 +63,7 @@ pub(crate) async fn request(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Confirm {
+pub(crate) struct PasswordResetConfirmBody {
     /// What stands after `#` in the message's link.
     #[schema(max_length = 100)]
     token: Option<String>,
@@ -83,16 +83,16 @@ pub(crate) struct Confirm {
 
 /// What happened.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Changed {
+pub(crate) struct PasswordResetAnswer {
     /// `true`: log in with the new password. A second factor is asked for as before.
     changed: bool,
 }
 
 /// Sets a new password with what the message brought. Nobody is logged in by it, and a second factor stays in force.
 #[utoipa::path(
-    post, path = "/auth/password-reset/confirm", tag = "auth", request_body = Confirm,
+    post, path = "/auth/password-reset/confirm", tag = "auth", request_body = PasswordResetConfirmBody,
     responses(
-        (status = 200, description = "The password is changed", body = Changed),
+        (status = 200, description = "The password is changed", body = PasswordResetAnswer),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = Details, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -103,8 +103,8 @@ pub(crate) struct Changed {
 pub(crate) async fn confirm(
     Shared(state): Shared<State>,
     client: Client,
-    Json(body): Json<Confirm>,
-) -> Result<Json<Changed>, Problem> {
+    Json(body): Json<PasswordResetConfirmBody>,
+) -> Result<Json<PasswordResetAnswer>, Problem> {
     state.limits.check(&CONFIRM_PER_IP, client.network())?;
     let now = state.clock.now();
     let refused = |why: code::Refused| Problem::invalid(why.to_string()).code("code_refused");
@@ -163,5 +163,5 @@ pub(crate) async fn confirm(
     };
     tx.audit(act, Some(&client), now).await?;
     tx.commit().await?;
-    Ok(Json(Changed { changed: true }))
+    Ok(Json(PasswordResetAnswer { changed: true }))
 }

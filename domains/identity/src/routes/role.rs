@@ -13,14 +13,14 @@ use crate::session;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Body {
+pub(crate) struct RoleBody {
     role: Role,
 }
 
 /// Gives somebody another role. For admins, with a recent proof; the change has effect at once. Nobody changes their own.
 #[utoipa::path(
     put, path = "/auth/users/{id}/role", tag = "auth", security(("bearer" = [])), params(("id" = UserId, Path, description = "The person")),
-    request_body = Body,
+    request_body = RoleBody,
     responses(
         (status = 204, description = "Changed"),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -37,7 +37,7 @@ pub(crate) async fn set(
     client: Client,
     caller: Caller,
     Path(id): Path<UserId>,
-    Json(body): Json<Body>,
+    Json(body): Json<RoleBody>,
 ) -> Result<StatusCode, Problem> {
     caller.require(Role::Admin)?;
     let now = state.clock.now();

@@ -144,7 +144,7 @@ pub(crate) async fn end_others(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Rename {
+pub(crate) struct RenameSessionBody {
     #[schema(max_length = 100)]
     device_name: String,
 }
@@ -152,7 +152,7 @@ pub(crate) struct Rename {
 /// Gives a session another name.
 #[utoipa::path(
     patch, path = "/auth/sessions/{id}", tag = "auth", security(("bearer" = [])), params(("id" = SessionId, Path, description = "The session")),
-    request_body = Rename,
+    request_body = RenameSessionBody,
     responses(
         (status = 204, description = "Renamed"),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -168,7 +168,7 @@ pub(crate) async fn rename(
     Shared(state): Shared<State>,
     caller: Caller,
     Path(id): Path<SessionId>,
-    Json(body): Json<Rename>,
+    Json(body): Json<RenameSessionBody>,
 ) -> Result<StatusCode, Problem> {
     caller.require_session()?;
     let mut fields = Fields::new();

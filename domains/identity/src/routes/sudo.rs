@@ -23,7 +23,7 @@ const PER_ACCOUNT: Rule = Rule::new("sudo.account", 10, 20, Duration::from_secs(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Body {
+pub(crate) struct SudoBody {
     #[schema(max_length = 1024)]
     password: Option<String>,
     /// Needed beside the password when the account has a second factor.
@@ -36,7 +36,7 @@ pub(crate) struct Body {
 
 /// An access token with which sensitive changes may be made for a while.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Sudo {
+pub(crate) struct SudoAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     access_token: Option<String>,
     /// `Bearer`.
@@ -49,9 +49,9 @@ pub(crate) struct Sudo {
 
 /// Proves once more who the caller is (ASVS 7.5.1). What changes the account's address, factors, tokens or end asks for it.
 #[utoipa::path(
-    post, path = "/auth/sudo", tag = "auth", security(("bearer" = [])), request_body = Body,
+    post, path = "/auth/sudo", tag = "auth", security(("bearer" = [])), request_body = SudoBody,
     responses(
-        (status = 200, description = "Proved", body = Sudo),
+        (status = 200, description = "Proved", body = SudoAnswer),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "The proof is wrong", body = Details, content_type = "application/problem+json"),
@@ -65,7 +65,7 @@ pub(crate) async fn sudo(
     Shared(state): Shared<State>,
     client: Client,
     EvenSuspended(caller): EvenSuspended,
-    Json(body): Json<Body>,
+    Json(body): Json<SudoBody>,
 ) -> Result<Response, Problem> {
     caller.require_session()?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;
@@ -105,7 +105,7 @@ pub(crate) async fn sudo(
     let cookie = body
         .cookies
         .then(|| format!("{ACCESS_COOKIE}={token}; Path=/; Secure; SameSite=Lax; Max-Age={expires_in}; HttpOnly"));
-    let mut response = Json(Sudo {
+    let mut response = Json(SudoAnswer {
         access_token: (!body.cookies).then_some(token),
         token_type: "Bearer",
         expires_in,

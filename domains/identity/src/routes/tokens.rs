@@ -28,14 +28,14 @@ type TokenId = Id<PersonalAccessToken>;
 /// What a token may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Scope {
+pub(crate) enum TokenScope {
     /// Whatever changes nothing.
     Read,
     /// Whatever changes something, but the account itself.
     Write,
 }
 
-impl Scope {
+impl TokenScope {
     fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -46,10 +46,10 @@ impl Scope {
 
 /// A personal access token, without the secret.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Token {
+pub(crate) struct PersonalToken {
     id: TokenId,
     name: String,
-    scopes: Vec<Scope>,
+    scopes: Vec<TokenScope>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// To the minute.
@@ -61,9 +61,9 @@ pub(crate) struct Token {
 
 /// A new token; the secret is shown here and never again.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct NewToken {
+pub(crate) struct NewPersonalToken {
     #[serde(flatten)]
-    token: Token,
+    token: PersonalToken,
     /// For `Authorization: Bearer`.
     secret: String,
 }
@@ -78,12 +78,12 @@ struct Row {
     expires_at: Option<i64>,
 }
 
-impl From<Row> for Token {
+impl From<Row> for PersonalToken {
     fn from(row: Row) -> Self {
         Self {
             id: row.id,
             name: row.name,
-            scopes: [Scope::Read, Scope::Write]
+            scopes: [TokenScope::Read, TokenScope::Write]
                 .into_iter()
                 .filter(|scope| row.scopes.split(' ').any(|one| one == scope.as_str()))
                 .collect(),
@@ -98,7 +98,7 @@ impl From<Row> for Token {
 #[utoipa::path(
     get, path = "/auth/tokens", tag = "auth", security(("bearer" = [])), params(PageQuery),
     responses(
-        (status = 200, description = "A page", body = List<Token>),
+        (status = 200, description = "A page", body = List<PersonalToken>),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "A personal access token may not do this", body = Details, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is not as it must be", body = Details, content_type = "application/problem+json"),
@@ -108,7 +108,7 @@ pub(crate) async fn list(
     Shared(state): Shared<State>,
     caller: Caller,
     page: PageQuery,
-) -> Result<Json<List<Token>>, Problem> {
+) -> Result<Json<List<PersonalToken>>, Problem> {
     caller.require_session()?;
     let (at, id) = page.before();
     let rows: Vec<Row> = sqlx::query_as(
@@ -124,18 +124,18 @@ pub(crate) async fn list(
     Ok(Json(page.list(
         rows,
         |row| Cursor(row.created_at, row.id.to_string()),
-        Token::from,
+        PersonalToken::from,
     )))
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Create {
+pub(crate) struct CreateTokenBody {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// At least one.
     #[schema(min_items = 1, max_items = 2)]
-    scopes: Vec<Scope>,
+    scopes: Vec<TokenScope>,
     /// Days until it ends; without, it lives until it is revoked.
     #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<u32>,
@@ -143,9 +143,9 @@ pub(crate) struct Create {
 
 /// Makes a personal access token for a program of the caller's own. Asks for a recent proof.
 #[utoipa::path(
-    post, path = "/auth/tokens", tag = "auth", security(("bearer" = [])), request_body = Create,
+    post, path = "/auth/tokens", tag = "auth", security(("bearer" = [])), request_body = CreateTokenBody,
     responses(
-        (status = 201, description = "Made", body = NewToken),
+        (status = 201, description = "Made", body = NewPersonalToken),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "`sudo_required`, or a personal access token was shown", body = Details, content_type = "application/problem+json"),
@@ -160,8 +160,8 @@ pub(crate) async fn create(
     Shared(state): Shared<State>,
     client: Client,
     caller: Caller,
-    Json(body): Json<Create>,
-) -> Result<(StatusCode, Json<NewToken>), Problem> {
+    Json(body): Json<CreateTokenBody>,
+) -> Result<(StatusCode, Json<NewPersonalToken>), Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     let mut fields = Fields::new();
@@ -175,10 +175,10 @@ pub(crate) async fn create(
     fields.done()?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;
     let secret = Secret::generate(Purpose::PersonalAccess, &state.random);
-    let scopes: Vec<&str> = [Scope::Read, Scope::Write]
+    let scopes: Vec<&str> = [TokenScope::Read, TokenScope::Write]
         .into_iter()
         .filter(|scope| body.scopes.contains(scope))
-        .map(Scope::as_str)
+        .map(TokenScope::as_str)
         .collect();
     let row = Row {
         id: TokenId::new(now),
@@ -219,7 +219,7 @@ pub(crate) async fn create(
     };
     tx.audit(act, Some(&client), now).await?;
     tx.commit().await?;
-    let answer = NewToken {
+    let answer = NewPersonalToken {
         token: row.into(),
         secret: secret.expose().to_owned(),
     };

@@ -20,7 +20,7 @@ const PER_ACCOUNT: Rule = Rule::new("totp.account", 10, 20, Duration::from_secs(
 
 /// A key for an authenticator app. It is in force once a code of it was shown.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Pending {
+pub(crate) struct PendingTotp {
     /// For typing.
     secret: String,
     /// For a QR code.
@@ -35,7 +35,7 @@ pub(crate) struct RecoveryCodes {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Confirm {
+pub(crate) struct ConfirmTotpBody {
     /// Six digits that the app shows now.
     #[schema(max_length = 16)]
     code: String,
@@ -45,14 +45,14 @@ pub(crate) struct Confirm {
 #[utoipa::path(
     post, path = "/auth/totp", tag = "auth", security(("bearer" = [])),
     responses(
-        (status = 200, description = "A key for the app", body = Pending),
+        (status = 200, description = "A key for the app", body = PendingTotp),
         (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "`sudo_required`, or a personal access token was shown", body = Details, content_type = "application/problem+json"),
         (status = 409, description = "There is one already", body = Details, content_type = "application/problem+json"),
         (status = 429, description = "Too often", body = Details, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn begin(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Pending>, Problem> {
+pub(crate) async fn begin(Shared(state): Shared<State>, caller: Caller) -> Result<Json<PendingTotp>, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;
@@ -68,7 +68,7 @@ pub(crate) async fn begin(Shared(state): Shared<State>, caller: Caller) -> Resul
         .execute(tx.conn())
         .await?;
     tx.commit().await?;
-    Ok(Json(Pending {
+    Ok(Json(PendingTotp {
         secret: secret.to_base32(),
         otpauth_uri: secret.otpauth_uri(&state.site.name, &user.email),
     }))
@@ -82,7 +82,7 @@ async fn locked(tx: &mut Tx, user: UserId) -> Result<account::User, Problem> {
 
 /// Puts the app in force: every login asks for its code from now on. The recovery codes are for the day the phone is gone.
 #[utoipa::path(
-    post, path = "/auth/totp/confirm", tag = "auth", security(("bearer" = [])), request_body = Confirm,
+    post, path = "/auth/totp/confirm", tag = "auth", security(("bearer" = [])), request_body = ConfirmTotpBody,
     responses(
         (status = 200, description = "In force", body = RecoveryCodes),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -99,7 +99,7 @@ pub(crate) async fn confirm(
     Shared(state): Shared<State>,
     client: Client,
     caller: Caller,
-    Json(body): Json<Confirm>,
+    Json(body): Json<ConfirmTotpBody>,
 ) -> Result<Json<RecoveryCodes>, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;

@@ -23,7 +23,7 @@ const PER_IP: Rule = Rule::new("verify.ip", 30, 60, Duration::from_secs(3600));
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Body {
+pub(crate) struct VerifyEmailBody {
     /// The address, beside `code`.
     #[schema(max_length = 254)]
     email: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) struct Verified {
 
 /// Proves an address: of a new account, or the new address of an account. Either the code with the address, or the link's token.
 #[utoipa::path(
-    post, path = "/auth/verify-email", tag = "auth", request_body = Body,
+    post, path = "/auth/verify-email", tag = "auth", request_body = VerifyEmailBody,
     responses(
         (status = 200, description = "The address is proved", body = Verified),
         (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
@@ -61,7 +61,7 @@ pub(crate) struct Verified {
 pub(crate) async fn verify_email(
     Shared(state): Shared<State>,
     client: Client,
-    Json(body): Json<Body>,
+    Json(body): Json<VerifyEmailBody>,
 ) -> Result<Json<Verified>, Problem> {
     state.limits.check(&PER_IP, client.network())?;
     let now = state.clock.now();
