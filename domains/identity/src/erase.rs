@@ -36,6 +36,11 @@ pub(crate) const TABLES: &[Table] = &[
         "keeps tokens of the account void until they have expired, minutes later",
     ),
     Table::kept(
+        "kit_outbox",
+        &["actor"],
+        "an event that is under way; it is gone once delivered, within two days at most",
+    ),
+    Table::kept(
         "kit_audit",
         &["actor_id"],
         "who did what must stay accountable; it holds ids and no content",

@@ -26,7 +26,7 @@ const TABLES: &[Table] = &[
     Table::new("users_count_deltas", &["user_id"]),
     Table::new(
         "users_reports",
-        &["reporter_id", "subject_id", "claimed_by", "resolved_by"],
+        &["reporter_id", "subject_id", "claimed_by", "resolved_by", "target_id"],
     ),
     Table::new("users_strikes", &["user_id", "moderator_id"]),
     Table::new("users_appeals", &["user_id", "decided_by"]),

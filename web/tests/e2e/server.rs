@@ -248,6 +248,11 @@ pub(crate) fn get(url: &str) -> Answer {
 }
 
 pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
+    send(method, url, headers, Vec::new())
+}
+
+/// A request with a body.
+pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(40)))
@@ -258,7 +263,7 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answ
         request = request.header(*name, *value);
     }
     let mut response = agent
-        .run(request.body(()).expect("a request"))
+        .run(request.body(body).expect("a request"))
         .unwrap_or_else(|error| panic!("{method} {url}: {error}"));
     let body = response
         .body_mut()
