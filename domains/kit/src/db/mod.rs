@@ -113,14 +113,14 @@ impl From<sqlx::Error> for Error {
                 let listed = message.rsplit_once("failed: ").map_or(message, |(_, columns)| columns);
                 Self::Taken(cause.constraint().unwrap_or(listed).to_owned())
             }
-            // 57014 query_canceled (statement time-out), 53xxx out of resources, 57Pxx going down, 40xxx serialisation and deadlock; SQLite 5 and 6
-            // are BUSY and LOCKED, 13 is FULL.
+            // 57014 query_canceled (statement time-out), 57Pxx going down, 55000 not accepting connections, 53xxx out of resources, 40xxx
+            // serialisation and deadlock, 08xxx connection; SQLite 5 and 6 are BUSY and LOCKED, 13 is FULL.
             sqlx::Error::Database(cause)
                 if cause.code().is_some_and(|code| {
-                    code.starts_with("57")
-                        || code.starts_with("53")
-                        || code.starts_with("40")
-                        || ["5", "6", "13", "261", "262", "517"].contains(&code.as_ref())
+                    ["57", "53", "40", "08"]
+                        .iter()
+                        .any(|class| code.len() == 5 && code.starts_with(class))
+                        || ["55000", "5", "6", "13", "261", "262", "517"].contains(&code.as_ref())
                 }) =>
             {
                 Self::Busy(error)
