@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::task::{Poll, Waker};
@@ -112,6 +113,8 @@ pub struct Hub {
     broadcasts: RwLock<HashMap<String, Arc<Broadcast>>>,
     starts: mpsc::Sender<Arc<Broadcast>>,
     serial: AtomicU64,
+    /// Makes the names of broadcasts unguessable.
+    secret: RandomState,
     closed: CancellationToken,
 }
 
@@ -125,6 +128,7 @@ impl Hub {
             broadcasts: RwLock::default(),
             starts,
             serial: AtomicU64::new(0),
+            secret: RandomState::new(),
             closed: CancellationToken::new(),
         };
         (Arc::new(hub), started)
@@ -155,7 +159,7 @@ impl Hub {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let broadcast = Arc::new(Broadcast::new(
             stream.to_owned(),
-            broadcast_id(self.clock.now(), serial),
+            broadcast_id(self.clock.now(), self.secret.hash_one(serial)),
             self.clock.now(),
         ));
         // Bounded: when nobody takes broadcasts up, the newcomer is told to come back.
@@ -220,22 +224,25 @@ impl Hub {
     }
 }
 
-/// Object names start with this: it sorts by time and never comes twice, not even after a restart.
-fn broadcast_id(now: Timestamp, serial: u64) -> String {
+/// Object names start with this: it sorts by time and never comes twice, not even after a restart. The second half is a keyed hash under a
+/// secret of this process: who was not shown a playlist cannot guess where its segments lie, so that they need no check of their own.
+fn broadcast_id(now: Timestamp, unguessable: u64) -> String {
+    format!(
+        "{}-{:0>13}",
+        base36(u64::try_from(now.0).unwrap_or(0)),
+        base36(unguessable)
+    )
+}
+
+fn base36(mut value: u64) -> String {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut value = u64::try_from(now.0).unwrap_or(0);
-    let mut text = Vec::with_capacity(16);
+    let mut text = Vec::with_capacity(13);
     while value > 0 {
         text.push(DIGITS[(value % 36) as usize]);
         value /= 36;
     }
     text.reverse();
-    let mut id = String::from_utf8(text).unwrap_or_default();
-    if serial > 0 {
-        id.push('-');
-        id.push_str(&serial.to_string());
-    }
-    id
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// One stream on air: from its first publisher's arrival until the reconnect window has passed.
@@ -253,6 +260,8 @@ struct State {
     next_owner: u64,
     /// Tells the owner that another has taken over, or that the broadcast was stopped.
     superseded: CancellationToken,
+    /// Why it was stopped from outside.
+    stopped: Option<Arc<str>>,
     offline_since_us: i64,
     /// Monotonic time of media time zero, set by the first frame.
     zero_us: Option<i64>,
@@ -383,6 +392,7 @@ impl Broadcast {
             owner: 0,
             next_owner: 1,
             superseded: CancellationToken::new(),
+            stopped: None,
             offline_since_us: 0,
             zero_us: None,
             end_us: 0,
@@ -434,6 +444,20 @@ impl Broadcast {
     /// Ends it now; its publisher is told.
     pub fn end(&self) {
         self.lock().end();
+    }
+
+    /// Ends it now for a reason: its publisher is told `reason` and disconnected, viewers see the end. Stopping what has ended changes nothing.
+    pub fn stop(&self, reason: &str) {
+        let mut state = self.lock();
+        if state.status != Status::Ended {
+            state.stopped = Some(reason.into());
+            state.end();
+        }
+    }
+
+    /// What [`Broadcast::stop`] was told; `None` when it runs, or has ended by itself.
+    pub fn stop_reason(&self) -> Option<Arc<str>> {
+        self.lock().stopped.clone()
     }
 
     /// A new reader. It begins with the running epoch and its next keyframe.

@@ -39,6 +39,9 @@ pub enum Denied {
     /// The application part of the URL is not `live`.
     #[error("publish to rtmp://HOST/live/KEY")]
     BadApp,
+    /// The key or name is known, and something stands against publishing now. Says what, to the owner of the encoder.
+    #[error("{0}")]
+    Refused(String),
     /// Whoever decides could not be asked; the encoder should try again.
     #[error("publishing cannot be authorised right now, try again")]
     Unavailable,

@@ -203,6 +203,34 @@ async fn after_the_window_the_broadcast_ends_and_the_next_has_another_id() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stopped_broadcast_ends_at_once_and_its_publisher_is_told_why() {
+    let (clock, hub, _starts) = hub(SecondPublisher::TakeOver);
+    let mut publisher = hub.publish("show").unwrap();
+    let broadcast = Arc::clone(publisher.broadcast());
+    let mut reader = broadcast.subscribe();
+    pictures(&clock, &mut publisher, 0, 50, 100);
+    assert_eq!(broadcast.stop_reason(), None);
+    broadcast.stop("ended by its owner");
+    broadcast.stop("too late");
+    assert_eq!(broadcast.stop_reason().as_deref(), Some("ended by its owner"));
+    assert!(publisher.superseded().is_cancelled() && broadcast.status() == Status::Ended);
+    assert!(matches!(queued(&mut reader).await.last(), Some(Item::End)));
+    // What it still sends reaches nobody, and the next publisher has a broadcast of its own.
+    pictures(&clock, &mut publisher, 50, 50, 100);
+    assert!(!Arc::ptr_eq(hub.publish("show").unwrap().broadcast(), &broadcast));
+}
+
+#[tokio::test]
+async fn broadcasts_that_start_together_have_names_that_do_not_tell_of_each_other() {
+    let (_clock, hub, _starts) = hub(SecondPublisher::TakeOver);
+    let ids: Vec<String> = (0..100)
+        .map(|n| hub.publish(&format!("show{n}")).unwrap().broadcast().id().to_owned())
+        .collect();
+    let hidden: std::collections::HashSet<&str> = ids.iter().map(|id| id.split_once('-').unwrap().1).collect();
+    assert!(hidden.len() == 100 && hidden.iter().all(|half| half.len() == 13));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_publisher_takes_over_at_its_keyframe_and_not_before() {
     let (clock, hub, _starts) = hub(SecondPublisher::TakeOver);
     let mut first = hub.publish("show").unwrap();

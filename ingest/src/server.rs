@@ -357,6 +357,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         return self.dismiss(&Refusal::ShuttingDown, Gone::Told("the server is shutting down")).await;
                     }
                     metrics::counter!("nova_ingest_superseded_total").increment(1);
+                    let stopped = self.publisher.as_ref().and_then(|(publisher, _)| publisher.broadcast().stop_reason());
+                    if let Some(why) = stopped {
+                        return self.dismiss(&Refusal::Stopped(why), Gone::Told("the broadcast was stopped")).await;
+                    }
                     return self.dismiss(&Refusal::TakenOver, Gone::Told("another publisher has taken over, or the stream was ended")).await;
                 }
                 read = read_into(&mut self.stream, &mut self.session) => {

@@ -154,6 +154,8 @@ pub enum Refusal {
     InUse,
     /// Another publisher has taken the stream over, or an operator has ended it.
     TakenOver,
+    /// The stream's owner or a moderator has ended the broadcast, and why.
+    Stopped(std::sync::Arc<str>),
     /// The server goes down.
     ShuttingDown,
     /// The publisher has not sent anything for too long.
@@ -174,6 +176,7 @@ impl Refusal {
                 "NetStream.Publish.BadName",
                 "another publisher has taken over the stream, or it was ended".into(),
             ),
+            Self::Stopped(why) => ("NetStream.Publish.Denied", why.to_string()),
             Self::ShuttingDown => (
                 "NetConnection.Connect.AppShutdown",
                 "the server is shutting down".into(),
