@@ -16,24 +16,12 @@ CREATE TABLE media_streams (
     cut_reason TEXT NOT NULL,
     -- Nobody is let in before this time.
     refused_until BIGINT NOT NULL,
-    last_broadcast_id TEXT,
-    created_at BIGINT NOT NULL,
-    updated_at BIGINT NOT NULL,
-    -- Moves with everything that other processes hold in memory.
-    changed_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX media_streams_name_folded ON media_streams (name_folded);
 CREATE UNIQUE INDEX media_streams_key_hash ON media_streams (key_hash);
 CREATE INDEX media_streams_listed ON media_streams (visibility, created_at, id);
 CREATE INDEX media_streams_owner ON media_streams (owner_user_id, created_at, id);
-CREATE INDEX media_streams_changed ON media_streams (changed_at);
-
--- Streams that are no more, kept for as long as a process may not have heard of it.
-CREATE TABLE media_gone (
-    stream_id TEXT PRIMARY KEY,
-    gone_at BIGINT NOT NULL
-);
-CREATE INDEX media_gone_age ON media_gone (gone_at);
 
 -- Each time a stream was on air.
 CREATE TABLE media_broadcasts (

@@ -20,7 +20,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use metrics::Counter;
 use nova_core::clock::Clock;
-use nova_core::delivery::{Catalog, Object, ObjectKind, Pieces, Presentation, Reply, Text, TextKind};
+use nova_core::delivery::{Admission, Catalog, Object, ObjectKind, Pieces, Presentation, Reply, Text, TextKind};
 use nova_core::store::ObjectStore;
 
 use crate::body::Body;
@@ -120,6 +120,15 @@ impl Origin {
         let Some(stream) = self.catalog.find(name) else {
             return self.not_found(self.catalog.may_come(name).then_some(1), 1);
         };
+        let is_list = rest.ends_with(".m3u8") || rest.ends_with(".mpd");
+        let admission = if is_list {
+            self.catalog.admits(name, query)
+        } else {
+            Admission::Open
+        };
+        if admission == Admission::Denied {
+            return self.not_found(None, 1);
+        }
         let mut reply = stream.answer(rest, query);
         if let Reply::Wait(_) = reply {
             self.counters.held.increment(1);
@@ -128,7 +137,10 @@ impl Origin {
         match reply {
             Reply::Text(text) => {
                 self.count_viewer(&*stream, headers, peer);
-                self.text(&text, headers)
+                match &admission {
+                    Admission::Token(token) => self.private_text(&text, token),
+                    _ => self.text(&text, headers),
+                }
             }
             Reply::Object(object) => self.object(&object, headers),
             Reply::Stored { key, kind, range, tag } => self.stored_object(&key, kind, range, tag, headers).await,
@@ -202,15 +214,7 @@ impl Origin {
         }
         let out = response.headers_mut();
         out.reserve(8);
-        out.insert(
-            CONTENT_TYPE,
-            match text.kind {
-                TextKind::Mpd => HeaderValue::from_static("application/dash+xml"),
-                TextKind::Multivariant | TextKind::Media { .. } => {
-                    HeaderValue::from_static("application/vnd.apple.mpegurl")
-                }
-            },
-        );
+        out.insert(CONTENT_TYPE, text_type(text.kind));
         let life = match text.kind {
             TextKind::Media { blocking: true } => text.target * 6,
             _ => text.target / 2,
@@ -225,6 +229,25 @@ impl Origin {
         if gzip && !fresh {
             out.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
+        response
+    }
+
+    /// A playlist for one viewer: the playlists it leads to carry the viewer's token on, segments and parts stay the same for everybody.
+    fn private_text(&self, text: &Text, token: &str) -> Response<Body> {
+        self.counters.playlists.increment(1);
+        let body = match text.kind {
+            TextKind::Mpd => text.plain.clone(),
+            TextKind::Multivariant | TextKind::Media { .. } => with_token(&text.plain, token),
+        };
+        self.counters.bytes.increment(body.len() as u64);
+        let mut response = Response::new(Body::full(body));
+        let out = response.headers_mut();
+        out.insert(CONTENT_TYPE, text_type(text.kind));
+        out.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        out.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("date, age, etag"),
+        );
         response
     }
 
@@ -344,6 +367,31 @@ fn refusal(status: StatusCode, why: &'static str) -> Response<Body> {
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+fn text_type(kind: TextKind) -> HeaderValue {
+    HeaderValue::from_static(match kind {
+        TextKind::Mpd => "application/dash+xml",
+        TextKind::Multivariant | TextKind::Media { .. } => "application/vnd.apple.mpegurl",
+    })
+}
+
+/// Puts `token` into the query of every playlist that `list` names: on lines of their own, and in `URI` attributes.
+fn with_token(list: &[u8], token: &str) -> Bytes {
+    let mut out = String::with_capacity(list.len() + 256);
+    for line in String::from_utf8_lossy(list).lines() {
+        if line.starts_with('#') {
+            out.push_str(&line.replace(".m3u8\"", &format!(".m3u8?token={token}\"")));
+        } else {
+            out.push_str(line);
+            if line.ends_with(".m3u8") {
+                out.push_str("?token=");
+                out.push_str(token);
+            }
+        }
+        out.push('\n');
+    }
+    out.into()
 }
 
 fn preflight() -> Response<Body> {

@@ -156,10 +156,26 @@ pub trait Presentation: Send + Sync {
     fn audience(&self) -> &Audience;
 }
 
+/// Whether a request may have the playlists of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// As may everybody.
+    Open,
+    /// It showed this token, and what the playlists lead to must carry it on: for this viewer alone.
+    Token(String),
+    /// No, and it need not know whether there is a stream.
+    Denied,
+}
+
 /// Finds streams by name.
 pub trait Catalog: Send + Sync {
     /// The presentation of a stream that is on air or has just ended.
     fn find(&self, stream: &str) -> Option<Arc<dyn Presentation>>;
+    /// Whether a request with this query may have playlists of the stream. Asked for playlists only: what they list has names nobody can guess.
+    fn admits(&self, stream: &str, query: Option<&str>) -> Admission {
+        let _open_to_all = (stream, query);
+        Admission::Open
+    }
     /// True when a stream of this name may come on air, so that asking again later makes sense.
     fn may_come(&self, stream: &str) -> bool;
 }

@@ -269,6 +269,47 @@ struct State {
     epoch: Option<Arc<Epoch>>,
     readers: Vec<Queue>,
     next_reader: u64,
+    health: Health,
+}
+
+/// How well the publisher does. Kept by the frames that pass: a few integer operations each, no lock of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Media time of the newest keyframe, microseconds.
+    keyframe_us: Option<i64>,
+    /// Media time between the last two keyframes, microseconds.
+    pub keyframe_interval_us: Option<i64>,
+    /// Decode time of the newest picture, microseconds.
+    video_us: Option<i64>,
+    /// Decode time of the newest sound, microseconds.
+    audio_us: Option<i64>,
+    /// What the timeline has mended and dropped for the publisher that is on air.
+    pub repairs: timeline::Repairs,
+}
+
+impl Health {
+    /// Microseconds by which the newest sound is ahead of the newest picture; 0 when there is only one of them.
+    pub fn drift_us(&self) -> i64 {
+        self.audio_us
+            .zip(self.video_us)
+            .map_or(0, |(audio, video)| audio - video)
+    }
+
+    fn observe(&mut self, frame: &Frame, epoch: &Epoch) {
+        let Some(track) = epoch.tracks.iter().find(|track| track.id == frame.track) else {
+            return;
+        };
+        let at = frame.dts.saturating_mul(1_000_000) / i64::from(track.timescale.max(1));
+        if track.is_video() {
+            self.video_us = Some(at);
+            if frame.keyframe {
+                self.keyframe_interval_us = self.keyframe_us.map(|before| at - before);
+                self.keyframe_us = Some(at);
+            }
+        } else {
+            self.audio_us = Some(at);
+        }
+    }
 }
 
 struct Queue {
@@ -399,6 +440,7 @@ impl Broadcast {
             epoch: None,
             readers: Vec::new(),
             next_reader: 0,
+            health: Health::default(),
         };
         Self {
             stream,
@@ -453,6 +495,11 @@ impl Broadcast {
             state.stopped = Some(reason.into());
             state.end();
         }
+    }
+
+    /// How well its publisher does.
+    pub fn health(&self) -> Health {
+        self.lock().health
     }
 
     /// What [`Broadcast::stop`] was told; `None` when it runs, or has ended by itself.
@@ -601,7 +648,12 @@ impl Publisher {
                         wall: self.hub.clock.now().plus_micros(arrival_us - (now - zero)),
                     }
                 }
-                timeline::Output::Frame(frame) => Item::Frame(frame),
+                timeline::Output::Frame(frame) => {
+                    if let Some(epoch) = state.epoch.clone() {
+                        state.health.observe(&frame, &epoch);
+                    }
+                    Item::Frame(frame)
+                }
             };
             state.tell(&item);
             match self.timeline.poll() {
@@ -610,6 +662,7 @@ impl Publisher {
             }
         }
         state.end_us = state.end_us.max(self.timeline.end_us());
+        state.health.repairs = self.timeline.repairs();
     }
 }
 

@@ -1,15 +1,17 @@
 //! The live service: takes each new broadcast up, packages it, and finds it for viewers. Where ingest, packager and delivery meet.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use nova_core::config::{LiveConfig, PublishAuth};
-use nova_core::delivery::{Audience, Catalog, Presentation, Reply};
+use nova_core::delivery::{Admission, Audience, Catalog, Presentation, Reply};
 use nova_core::live::{Broadcast, Item};
 use nova_core::publish::is_stream_name;
 use nova_core::shutdown::Shutdown;
+use nova_media::{Decision, Gate};
 use nova_packager::{Config, Packager, Stream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -27,6 +29,8 @@ pub(crate) struct LiveService {
     archive: Archive,
     media: Handle,
     shutdown: Shutdown,
+    /// What the platform says of streams that somebody owns; set once it is built.
+    gate: OnceLock<Arc<Gate>>,
 }
 
 /// A broadcast and what is made of it.
@@ -81,7 +85,19 @@ impl LiveService {
             archive,
             media,
             shutdown,
+            gate: OnceLock::new(),
         })
+    }
+
+    /// Asks `gate` about names and private streams from now on.
+    pub(crate) fn guard(&self, gate: Arc<Gate>) {
+        let _first = self.gate.set(gate);
+    }
+
+    /// The name under which the hub knows what a URL calls `name`.
+    fn known_as<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let alias = self.gate.get().and_then(|gate| gate.resolve(name));
+        alias.map_or(Cow::Borrowed(name), Cow::Owned)
     }
 
     /// Takes up every broadcast that starts, until the hub is gone.
@@ -208,7 +224,16 @@ impl Catalog for LiveService {
         let streams = self.streams.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         streams
             .get(stream)
+            .or_else(|| streams.get(&*self.known_as(stream)))
             .map(|live| Arc::clone(live) as Arc<dyn Presentation>)
+    }
+
+    fn admits(&self, stream: &str, query: Option<&str>) -> Admission {
+        match self.gate.get().map(|gate| gate.admits(&self.known_as(stream), query)) {
+            None | Some(Decision::Open) => Admission::Open,
+            Some(Decision::Token(token)) => Admission::Token(token),
+            Some(Decision::Denied) => Admission::Denied,
+        }
     }
 
     fn may_come(&self, stream: &str) -> bool {

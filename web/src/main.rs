@@ -6,12 +6,12 @@ use clap::Parser;
 
 mod addresses;
 mod admin;
-mod api;
 mod archive;
 mod cli;
 mod doctor;
 mod http;
 mod live;
+mod on_air;
 mod operator;
 mod pages;
 mod platform;

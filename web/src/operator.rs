@@ -1,14 +1,17 @@
 //! `nova admin …` and `nova db …`: what an operator does beside a running server, or without one.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
 use nova_core::clock::Clock;
 use nova_core::config::Config;
+use nova_core::live::{Hub, HubConfig, SecondPublisher};
 use nova_domain::db::{Db, copy, migrate};
 use nova_domain::outbox::admin;
+use nova_media::Live;
 
 use crate::platform::{self, Platform};
 
@@ -83,7 +86,13 @@ pub(crate) fn admin(config: &Config, act: Admin) -> anyhow::Result<()> {
                 } else {
                     config.public_url.clone()
                 };
-                let platform = Platform::build(config, &Clock::system(), &public_url).await?;
+                let clock = Clock::system();
+                let nothing_on_air = Live {
+                    hub: Hub::new(clock.clone(), HubConfig { reconnect: Duration::ZERO, second_publisher: SecondPublisher::TakeOver }).0,
+                    look: Arc::new(|_| None),
+                    ingest_url: String::new(),
+                };
+                let platform = Platform::build(config, &clock, &public_url, nothing_on_air).await?;
                 let (id, token) = platform.identity.create_user(&email, &username, admin).await?;
                 writeln!(out, "created {username} ({id})")?;
                 writeln!(out, "set the password within a day: {public_url}/reset-password#{token}")?;

@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use nova_core::clock::Clock;
-use nova_core::config::Config;
+use nova_core::config::{Config, PublishAuth, PublishConfig};
 use nova_core::error::Kind;
+use nova_core::publish::StaticAuthorizer;
 use nova_core::shutdown::Shutdown;
 use nova_domain::db::Db;
 use nova_domain::http::limit::{self, Limits, Rule};
@@ -20,6 +21,7 @@ use nova_domain::http::{Client, caller, headers, idempotency};
 use nova_domain::outbox::{Relay, admin};
 use nova_domain::{Authenticator, Context, Domain, Problem};
 use nova_identity::Identity;
+use nova_media::{Live, Media};
 use tokio::runtime::Handle;
 use tower::ServiceBuilder;
 use utoipa::OpenApi;
@@ -58,6 +60,8 @@ pub(crate) struct Platform {
     pub(crate) db: Db,
     /// Accounts, for the command line.
     pub(crate) identity: Identity,
+    /// What the live side asks: who may publish, and who may watch.
+    pub(crate) media: Media,
     domains: Vec<Domain>,
     context: Context,
 }
@@ -79,8 +83,8 @@ pub(crate) async fn open(config: &Config) -> anyhow::Result<Db> {
 }
 
 impl Platform {
-    /// Opens the database and builds the domains that are switched on. `public_url` is the base of absolute URLs.
-    pub(crate) async fn build(config: &Config, clock: &Clock, public_url: &str) -> anyhow::Result<Self> {
+    /// Opens the database and builds the domains that are switched on. `public_url` is the base of absolute URLs, `live` what is on air.
+    pub(crate) async fn build(config: &Config, clock: &Clock, public_url: &str, live: Live) -> anyhow::Result<Self> {
         let db = open(config).await?;
         let context = Context {
             db: db.clone(),
@@ -96,13 +100,20 @@ impl Platform {
             name: config.mail.name.clone(),
         };
         let settings = nova_domain::section(&config.domains, "identity")?;
-        let (identity, accounts) = Identity::new(&context, settings, &outgoing, &config.data_dir, directory).await?;
-        let users = nova_users::domain(
+        let (identity, accounts) =
+            Identity::new(&context, settings, &outgoing, &config.data_dir, Arc::clone(&directory)).await?;
+        let settings = nova_domain::section(&config.domains, "users")?;
+        let users = nova_users::domain(&context, settings, identity.accounts());
+        let (media, streams) = Media::new(
             &context,
-            nova_domain::section(&config.domains, "users")?,
+            nova_domain::section(&config.domains, "media")?,
+            live,
+            listed(&config.publish),
+            &config.data_dir,
+            directory,
             identity.accounts(),
-        );
-        let mut domains = vec![accounts, users];
+        )?;
+        let mut domains = vec![accounts, users, streams];
         for name in config.domains.keys() {
             anyhow::ensure!(
                 domains.iter().any(|domain| domain.name == name),
@@ -114,6 +125,7 @@ impl Platform {
         Ok(Self {
             db,
             identity,
+            media,
             domains,
             context,
         })
@@ -181,6 +193,16 @@ impl Platform {
                     .layer(middleware::from_fn_with_state(identity, caller::identify))
                     .layer(middleware::from_fn_with_state(kept, idempotency::once)),
             )
+    }
+}
+
+/// Who may publish beside the owners of streams.
+fn listed(publish: &PublishConfig) -> StaticAuthorizer {
+    match publish.auth {
+        PublishAuth::Open => StaticAuthorizer::Open,
+        PublishAuth::Key => {
+            StaticAuthorizer::keys(publish.keys.iter().map(|(stream, key)| (key.as_str(), stream.as_str())))
+        }
     }
 }
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use nova_cdn::{LocalStore, Origin};
 use nova_core::clock::Clock;
-use nova_core::config::{Config, PublishAuth, SecondPublisher, TlsListener};
+use nova_core::config::{Config, SecondPublisher, TlsListener};
 use nova_core::live::{Hub, HubConfig};
-use nova_core::publish::{PublishAuthorizer, StaticAuthorizer};
 use nova_core::runtimes::Runtimes;
 use nova_core::shutdown::Shutdown;
 use nova_core::store::ObjectStore;
@@ -24,7 +23,7 @@ use crate::archive::Archive;
 use crate::live::LiveService;
 use crate::platform::Platform;
 use crate::tls::Certificates;
-use crate::{admin, api, http, pages};
+use crate::{admin, http, on_air, pages};
 
 /// How long a drain may take before the process ends all the same.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
@@ -74,24 +73,24 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         }
     });
 
-    let authorizer: Arc<dyn PublishAuthorizer> = Arc::new(match config.publish.auth {
-        PublishAuth::Open => StaticAuthorizer::Open,
-        PublishAuth::Key => StaticAuthorizer::keys(
-            config
-                .publish
-                .keys
-                .iter()
-                .map(|(stream, key)| (key.as_str(), stream.as_str())),
-        ),
-    });
+    // Mails, tokens and the API carry absolute addresses, so the ports must be known before the platform is built.
+    let http_socket = listener("HTTP", config.http.addr)?;
+    let rtmp_socket = listener("RTMP", config.rtmp.addr)?;
+    let public_url = public_url(&config, http_socket.local_addr()?);
+    let ingest_url = ingest_url(&public_url, rtmp_socket.local_addr()?);
+    let live = on_air::live(Arc::clone(&hub), Arc::clone(&service), clock.clone(), ingest_url);
+    let platform = runtimes
+        .api()
+        .block_on(Platform::build(&config, &clock, &public_url, live))?;
+    service.guard(Arc::clone(&platform.media.gate));
     let ingest = nova_ingest::Server::new(
         config.rtmp.clone(),
         Arc::clone(&hub),
-        authorizer,
+        Arc::clone(&platform.media.authorizer),
         clock.clone(),
         shutdown.clone(),
     );
-    let rtmp_addr = listen(runtimes.ingest(), "RTMP", config.rtmp.addr, |listener| {
+    let rtmp_addr = listen_on(runtimes.ingest(), "RTMP", rtmp_socket, |listener| {
         shutdown.spawn(runtimes.ingest(), Arc::clone(&ingest).serve(listener, None));
     })?;
     if let Some((addr, certificates)) = certificates(&config.rtmps, &[], runtimes.api())? {
@@ -101,14 +100,8 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         })?;
     }
 
-    // Mails and tokens carry absolute addresses, so the port must be known before the platform is built.
-    let http_socket = bind(config.http.addr)
-        .with_context(|| format!("HTTP cannot listen on {}; `nova doctor` tells more", config.http.addr))?;
-    let public_url = public_url(&config, http_socket.local_addr()?);
-    let platform = runtimes.api().block_on(Platform::build(&config, &clock, &public_url))?;
     let pages = platform
         .start(&config, runtimes.api(), &shutdown)
-        .merge(api::router(Arc::clone(&service), clock.clone()))
         .merge(admin::health(&shutdown))
         .merge(pages::router());
     let server = Arc::new(http::Server {
@@ -146,7 +139,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         });
     })?;
 
-    announce(&config, dev, http_addr, rtmp_addr)?;
+    announce(dev, http_addr, rtmp_addr)?;
     runtimes.api().block_on(until_stopped(&shutdown, &hub));
     Ok(())
 }
@@ -158,8 +151,11 @@ fn listen(
     addr: SocketAddr,
     serve: impl FnOnce(TcpListener),
 ) -> anyhow::Result<SocketAddr> {
-    let socket = bind(addr).with_context(|| format!("{name} cannot listen on {addr}; `nova doctor` tells more"))?;
-    listen_on(runtime, name, socket, serve)
+    listen_on(runtime, name, listener(name, addr)?, serve)
+}
+
+fn listener(name: &str, addr: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    bind(addr).with_context(|| format!("{name} cannot listen on {addr}; `nova doctor` tells more"))
 }
 
 fn listen_on(
@@ -183,6 +179,18 @@ fn public_url(config: &Config, bound: SocketAddr) -> String {
     } else {
         config.public_url.trim_end_matches('/').to_owned()
     }
+}
+
+/// What encoders publish to: this host as the public URL names it, and the RTMP port.
+fn ingest_url(public_url: &str, bound: SocketAddr) -> String {
+    let host = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
+    let host = host.split('/').next().unwrap_or_default();
+    // An IPv6 host stands in brackets.
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    format!("rtmp://{host}:{}/live", bound.port())
 }
 
 fn proxies(listed: &str) -> anyhow::Result<Vec<ipnet::IpNet>> {
@@ -240,7 +248,7 @@ fn sweep(media_dir: &std::path::Path, runtime: &Handle) {
 }
 
 /// Tells a person, and whoever waits for the line, that every listener is bound.
-fn announce(config: &Config, dev: bool, http: SocketAddr, rtmp: SocketAddr) -> std::io::Result<()> {
+fn announce(dev: bool, http: SocketAddr, rtmp: SocketAddr) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let (http, rtmp) = (shown(http), shown(rtmp));
     if dev {
@@ -255,8 +263,6 @@ fn announce(config: &Config, dev: bool, http: SocketAddr, rtmp: SocketAddr) -> s
              -preset veryfast -tune zerolatency -g 60 -pix_fmt yuv420p -c:a aac -f flv rtmp://{rtmp}/live/test"
         )?;
         writeln!(out, "           then open http://{http}/watch/test")?;
-    } else if config.publish.auth == PublishAuth::Key && config.publish.keys.is_empty() {
-        tracing::warn!("no stream key is configured: nobody can publish");
     }
     writeln!(out, "nova is ready on http://{http} and rtmp://{rtmp}/live")?;
     out.flush()

@@ -12,6 +12,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-domain", &["nova-core"]),
     ("nova-identity", &["nova-core", "nova-domain"]),
     ("nova-users", &["nova-core", "nova-domain"]),
+    ("nova-media", &["nova-core", "nova-domain"]),
     (
         "nova",
         &[
@@ -22,6 +23,7 @@ const LAW: &[(&str, &[&str])] = &[
             "nova-domain",
             "nova-identity",
             "nova-users",
+            "nova-media",
         ],
     ),
     (

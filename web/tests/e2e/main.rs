@@ -27,4 +27,5 @@ mod publishers;
 mod reading_back;
 mod reconnect;
 mod segments;
+mod streams;
 mod tls;

@@ -1,0 +1,162 @@
+//! The media domain as the binary plugs it in.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use dashmap::DashMap;
+use nova_core::clock::{Clock, Timestamp};
+use nova_core::publish::{PublishAuthorizer, StaticAuthorizer};
+use nova_domain::accounts::{Accounts, Directory};
+use nova_domain::db::{Db, Tx, UserId};
+use nova_domain::events::ModerationAction;
+use nova_domain::http::limit::Limits;
+use nova_domain::personal::Personal;
+use nova_domain::secret::Sealer;
+use nova_domain::{Context, Domain};
+use serde::Deserialize;
+
+use crate::authorizer::Authorizer;
+use crate::gate::Gate;
+use crate::live::Live;
+use crate::stream::StreamId;
+use crate::token::PlaybackTokens;
+use crate::{personal, routes, stream, watch};
+
+/// The section `[domains.media]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Streams of one person.
+    pub most_streams: u32,
+    /// Minutes a token for a private stream is good.
+    pub playback_minutes: u32,
+    /// Seconds after `stop` in which the stream's key is refused: encoders come back by themselves.
+    pub stop_seconds: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            most_streams: 20,
+            playback_minutes: 240,
+            stop_seconds: 10,
+        }
+    }
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) db: Db,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Limits,
+    pub(crate) config: Arc<Config>,
+    pub(crate) public_url: Arc<str>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) accounts: Arc<dyn Accounts>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) live: Live,
+}
+
+impl State {
+    /// Ends what is on air of a stream: everywhere within a second of the commit, in this process at it.
+    pub(crate) async fn cut(
+        &self,
+        tx: &mut Tx,
+        id: StreamId,
+        reason: &'static str,
+        refused_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), nova_domain::db::Error> {
+        stream::cut(tx, id, reason, refused_until, now).await?;
+        self.stop_at_commit(tx, id, reason);
+        Ok(())
+    }
+
+    /// Ends what is on air of a stream in this process, at the commit.
+    pub(crate) fn stop_at_commit(&self, tx: &mut Tx, id: StreamId, reason: &'static str) {
+        let (gate, hub) = (Arc::clone(&self.gate), Arc::clone(&self.live.hub));
+        tx.on_commit(move || {
+            if let Some(broadcast) = gate.name_of(id).and_then(|name| hub.get(&name)) {
+                broadcast.stop(reason);
+            }
+        });
+    }
+}
+
+/// The media domain, built: what the live side needs of it.
+pub struct Media {
+    /// For the delivery side.
+    pub gate: Arc<Gate>,
+    /// For ingest.
+    pub authorizer: Arc<dyn PublishAuthorizer>,
+}
+
+impl Media {
+    /// Builds the domain. `listed` says who may publish beside the owners of streams; `data_dir` holds the server's secret.
+    pub fn new(
+        context: &Context,
+        config: Config,
+        live: Live,
+        listed: StaticAuthorizer,
+        data_dir: &Path,
+        directory: Arc<dyn Directory>,
+        accounts: Arc<dyn Accounts>,
+    ) -> anyhow::Result<(Self, Domain)> {
+        let key = Sealer::derive(data_dir, b"playback tokens").context("the server's secret")?;
+        let gate = Arc::new(Gate::new(PlaybackTokens::new(&key), context.clock.clone()));
+        let state = State {
+            db: context.db.clone(),
+            clock: context.clock.clone(),
+            limits: context.limits.clone(),
+            config: Arc::new(config),
+            public_url: context.public_url.as_str().into(),
+            directory,
+            accounts,
+            gate: Arc::clone(&gate),
+            live,
+        };
+        let authorizer = Arc::new(Authorizer {
+            state: state.clone(),
+            listed,
+            accepted: Arc::new(DashMap::new()),
+        });
+        let (suspending, watching, erasing) = (state.clone(), state.clone(), state.clone());
+        let domain = Domain::new("media")
+            .routes(routes::router(state))
+            .on::<ModerationAction>(move |tx, envelope| {
+                let state = suspending.clone();
+                Box::pin(async move {
+                    if envelope.event.action == "suspend" {
+                        cut_all(&state, tx, envelope.event.user, "this account is suspended").await?;
+                    }
+                    Ok(())
+                })
+            })
+            .task("media.watch", move |stop| watch::run(watching, stop))
+            .personal(Personal::new(personal::TABLES, personal::export, move |tx, user| {
+                let state = erasing.clone();
+                Box::pin(async move { personal::erase(&state, tx, user).await })
+            }));
+        Ok((Self { gate, authorizer }, domain))
+    }
+}
+
+/// Ends whatever a person has on air.
+pub(crate) async fn cut_all(
+    state: &State,
+    tx: &mut Tx,
+    owner: UserId,
+    reason: &'static str,
+) -> Result<(), nova_domain::db::Error> {
+    let ids: Vec<StreamId> = sqlx::query_scalar("SELECT id FROM media_streams WHERE owner_user_id = $1")
+        .bind(owner)
+        .fetch_all(tx.conn())
+        .await?;
+    let now = state.clock.now();
+    for id in ids {
+        state.cut(tx, id, reason, now, now).await?;
+    }
+    Ok(())
+}

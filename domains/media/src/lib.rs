@@ -1,0 +1,26 @@
+//! Streams: who may publish to them, who may watch them, and what was on air.
+//!
+//! - [`Gate`]: what the delivery side must know of a stream without asking a database: its other names, and whether it is private;
+//! - [`PlaybackTokens`]: short signed tokens that open the playlists of a private stream;
+//! - [`authorizer`]: whether a publisher may go on, by stream key;
+//! - `watch`: writes down what goes on and off air, and cuts what must not go on;
+//! - `routes`: the API.
+//!
+//! The media path never waits for this: a publisher is asked about once, when it arrives, and what is watched is decided from memory.
+#![warn(missing_docs)]
+
+mod authorizer;
+mod domain;
+mod gate;
+mod key;
+mod live;
+mod personal;
+mod routes;
+mod stream;
+mod token;
+mod watch;
+
+pub use self::domain::{Config, Media};
+pub use self::gate::{Decision, Gate};
+pub use self::live::{Audio, Health, Live, OnAir, Video};
+pub use self::token::PlaybackTokens;

@@ -1,0 +1,82 @@
+//! What this domain asks of the live side. The binary fills it in, since packaging and audiences are not known here.
+
+use std::sync::Arc;
+
+use nova_core::live::Hub;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The picture of a stream on air.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = StreamVideo)]
+pub struct Video {
+    /// As in HLS's `CODECS`, for example `avc1.640028`.
+    pub codec: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Pictures a second, as measured; nothing before that.
+    pub frame_rate: Option<f64>,
+    /// Bits a second, as measured.
+    pub bitrate: u64,
+}
+
+/// The sound of a stream on air.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = StreamAudio)]
+pub struct Audio {
+    /// As in HLS's `CODECS`, for example `mp4a.40.2`.
+    pub codec: String,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u8,
+    /// Bits a second, as measured.
+    pub bitrate: u64,
+}
+
+/// How well the encoder does, for the stream's owner.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+#[schema(as = StreamHealth)]
+pub struct Health {
+    /// Milliseconds between the last two keyframes.
+    pub keyframe_interval_ms: Option<u32>,
+    /// Milliseconds by which the newest sound is ahead of the newest picture; negative when it is behind.
+    pub drift_ms: i64,
+    /// Frames that came and could not be used: without a keyframe before them, or of a track that does not exist.
+    pub dropped_frames: u64,
+    /// How often the encoder's clock jumped and was mended.
+    pub timeline_repairs: u64,
+}
+
+/// A stream that can be watched, or has just ended.
+#[derive(Clone, Debug)]
+pub struct OnAir {
+    /// `starting`, `live`, `reconnecting` or `ended`.
+    pub status: &'static str,
+    /// Viewers now.
+    pub viewers: u64,
+    /// When the broadcast began.
+    pub started_at: nova_core::clock::Timestamp,
+    /// Its picture.
+    pub video: Option<Video>,
+    /// Its sound.
+    pub audio: Option<Audio>,
+    /// How well the encoder does.
+    pub health: Health,
+}
+
+/// Looks at the stream that the hub knows by this name.
+type Look = dyn Fn(&str) -> Option<OnAir> + Send + Sync;
+
+/// The live side.
+#[derive(Clone)]
+pub struct Live {
+    /// What is on air in this process.
+    pub hub: Arc<Hub>,
+    /// Looks at one stream.
+    pub look: Arc<Look>,
+    /// What encoders publish to: `rtmp://HOST:PORT/live`.
+    pub ingest_url: String,
+}

@@ -1,0 +1,53 @@
+//! What is kept about a person: their streams, and when they were on air.
+
+use nova_core::clock::Timestamp;
+use nova_core::store::BoxFuture;
+use nova_domain::db::{Db, Tx, UserId};
+use nova_domain::personal::Table;
+use serde_json::{Value, json};
+
+use crate::domain::{State, cut_all};
+
+/// Every table with a user's id in it.
+pub(crate) const TABLES: &[Table] = &[
+    Table::new("media_streams", &["owner_user_id"]),
+    Table::new("media_broadcasts", &["owner_user_id"]),
+];
+
+/// Streams and broadcasts, without keys.
+pub(crate) fn export(db: Db, user: UserId) -> BoxFuture<'static, anyhow::Result<Value>> {
+    Box::pin(async move {
+        let streams: Vec<(String, String, String, String, String, i64)> = sqlx::query_as(
+            "SELECT id, name, title, description, visibility, created_at FROM media_streams WHERE owner_user_id = $1 ORDER BY created_at",
+        )
+        .bind(user)
+        .fetch_all(db.read())
+        .await?;
+        let broadcasts: Vec<(String, i64, Option<i64>, i64)> = sqlx::query_as(
+            "SELECT stream_id, started_at, ended_at, peak_viewers FROM media_broadcasts WHERE owner_user_id = $1 ORDER BY started_at",
+        )
+        .bind(user)
+        .fetch_all(db.read())
+        .await?;
+        Ok(json!({
+            "streams": streams.into_iter().map(|(id, name, title, description, visibility, created)| json!({
+                "id": id, "name": name, "title": title, "description": description, "visibility": visibility, "created_at": Timestamp(created),
+            })).collect::<Vec<_>>(),
+            "broadcasts": broadcasts.into_iter().map(|(stream, started, ended, peak)| json!({
+                "stream_id": stream, "started_at": Timestamp(started), "ended_at": ended.map(Timestamp), "peak_viewers": peak,
+            })).collect::<Vec<_>>(),
+        }))
+    })
+}
+
+/// Ends what is on air and removes all of it.
+pub(crate) async fn erase(state: &State, tx: &mut Tx, user: UserId) -> anyhow::Result<()> {
+    cut_all(state, tx, user, "this account is gone").await?;
+    for statement in [
+        "DELETE FROM media_broadcasts WHERE owner_user_id = $1",
+        "DELETE FROM media_streams WHERE owner_user_id = $1",
+    ] {
+        sqlx::query(statement).bind(user).execute(tx.conn()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+use axum::extract::State as Shared;
+use http::StatusCode;
+use nova_domain::audit::Act;
+use nova_domain::http::problem::Details;
+use nova_domain::http::{Client, Path};
+use nova_domain::{Caller, Problem};
+
+use super::shown;
+use crate::domain::State;
+
+/// Deletes a stream. What is on air of it ends.
+#[utoipa::path(
+    delete, path = "/streams/{id}", tag = "streams", security(("bearer" = [])), params(("id" = String, Path, description = "Its id or its name")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
+        (status = 403, description = "It belongs to somebody else", body = Details, content_type = "application/problem+json"),
+        (status = 404, description = "No such stream, or not to be known", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn delete(
+    Shared(state): Shared<State>,
+    client: Client,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let row = shown::mine(&state, &id, &caller).await?;
+    let now = state.clock.now();
+    let mut tx = state.db.begin().await?;
+    sqlx::query("DELETE FROM media_streams WHERE id = $1")
+        .bind(row.id)
+        .execute(tx.conn())
+        .await?;
+    state.stop_at_commit(&mut tx, row.id, "the stream was deleted");
+    let act = Act {
+        actor: Some(caller.user),
+        action: "media.stream_deleted",
+        subject: Some(row.id.to_string()),
+        detail: "",
+    };
+    tx.audit(act, Some(&client), now).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,51 @@
+use axum::extract::State as Shared;
+use http::StatusCode;
+use nova_domain::audit::Act;
+use nova_domain::http::problem::Details;
+use nova_domain::http::{Client, Path};
+use nova_domain::{Caller, Problem};
+
+use super::shown;
+use crate::domain::State;
+
+/// Ends what is on air. Encoders come back by themselves, so the key is refused for some seconds (`domains.media.stop_seconds`); whoever wants to
+/// keep it off air rotates the key. Moderators may stop the streams of others.
+#[utoipa::path(
+    post, path = "/streams/{id}/stop", tag = "streams", security(("bearer" = [])), params(("id" = String, Path, description = "Its id or its name")),
+    responses(
+        (status = 204, description = "Nothing of it is on air any more"),
+        (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
+        (status = 403, description = "It belongs to somebody else", body = Details, content_type = "application/problem+json"),
+        (status = 404, description = "No such stream, or not to be known", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn stop(
+    Shared(state): Shared<State>,
+    client: Client,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let row = shown::visible(&state, &id, Some(&caller)).await?;
+    if !caller.may_moderate(row.owner_user_id) {
+        return Err(Problem::forbidden("this stream belongs to somebody else"));
+    }
+    let own = row.owner_user_id == caller.user;
+    let reason = if own {
+        "the broadcast was stopped by its owner"
+    } else {
+        "the broadcast was stopped by a moderator"
+    };
+    let now = state.clock.now();
+    let until = now.plus_micros(i64::from(state.config.stop_seconds) * 1_000_000);
+    let mut tx = state.db.begin().await?;
+    state.cut(&mut tx, row.id, reason, until, now).await?;
+    let act = Act {
+        actor: Some(caller.user),
+        action: "media.stream_stopped",
+        subject: Some(row.id.to_string()),
+        detail: if own { "owner" } else { "moderator" },
+    };
+    tx.audit(act, Some(&client), now).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,74 @@
+//! What the platform may ask about a stream on air: joins the hub, the packager and the audience into what `nova_media` shows.
+
+use std::sync::Arc;
+
+use nova_core::clock::Clock;
+use nova_core::delivery::Presentation;
+use nova_core::live::{Hub, Status};
+use nova_core::media::Media;
+use nova_media::{Audio, Health, Live, OnAir, Video};
+
+use crate::live::{LiveService, LiveStream};
+
+/// The live side as the media domain sees it.
+pub(crate) fn live(hub: Arc<Hub>, service: Arc<LiveService>, clock: Clock, ingest_url: String) -> Live {
+    Live {
+        hub,
+        look: Arc::new(move |name| service.get(name).map(|live| describe(&live, &clock))),
+        ingest_url,
+    }
+}
+
+fn describe(live: &LiveStream, clock: &Clock) -> OnAir {
+    let (mut video, mut audio) = (None, None);
+    for rendition in live.stream.renditions().iter() {
+        let view = rendition.view();
+        let bitrate = rendition.bit_rate().average;
+        let codec = view.track.codec_string.clone();
+        match view.track.media {
+            Media::Video { width, height, .. } if video.is_none() => {
+                let frame_rate = rendition
+                    .frame_rate()
+                    .map(|(n, d)| (f64::from(n) / f64::from(d) * 1000.0).round() / 1000.0);
+                video = Some(Video {
+                    codec,
+                    width: width.into(),
+                    height: height.into(),
+                    frame_rate,
+                    bitrate,
+                });
+            }
+            Media::Audio {
+                sample_rate, channels, ..
+            } if audio.is_none() => {
+                audio = Some(Audio {
+                    codec,
+                    sample_rate,
+                    channels,
+                    bitrate,
+                });
+            }
+            _ => {}
+        }
+    }
+    let ready = live.stream.timing().is_some();
+    let health = live.broadcast.health();
+    OnAir {
+        status: match live.broadcast.status() {
+            Status::Starting | Status::Live if !ready => "starting",
+            Status::Starting | Status::Reconnecting => "reconnecting",
+            Status::Live => "live",
+            Status::Ended => "ended",
+        },
+        viewers: live.stream.audience().count(clock.monotonic_micros() / 1_000_000) as u64,
+        started_at: live.broadcast.started(),
+        video,
+        audio,
+        health: Health {
+            keyframe_interval_ms: health.keyframe_interval_us.and_then(|us| u32::try_from(us / 1000).ok()),
+            drift_ms: health.drift_us() / 1000,
+            dropped_frames: health.repairs.dropped,
+            timeline_repairs: health.repairs.jumps,
+        },
+    }
+}
