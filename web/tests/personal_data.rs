@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nova_core::clock::Clock;
+use nova_core::live::{Hub, HubConfig, SecondPublisher};
+use nova_core::publish::StaticAuthorizer;
 use nova_domain::db::Db;
 use nova_domain::http::limit::Limits;
 use nova_domain::personal::Table;
 use nova_domain::{Context, Domain, testing};
 use nova_identity::{Identity, Outgoing};
+use nova_media::{Live, Media};
 
 /// Columns that look like a reference and hold no person's id.
 const NOT_PEOPLE: &[&str] = &[
@@ -26,6 +30,9 @@ const NOT_PEOPLE: &[&str] = &[
     "kit_audit.request_id",
     "kit_outbox.event_id",
     "kit_outbox.id",
+    "media_broadcasts.id",
+    "media_broadcasts.stream_id",
+    "media_streams.id",
     "users_appeals.id",
     "users_appeals.strike_id",
     "users_count_deltas.id",
@@ -53,12 +60,35 @@ async fn domains(db: &Db, data_dir: &std::path::Path) -> Vec<Domain> {
         nova_identity::Config::default(),
         &outgoing,
         data_dir,
-        directory,
+        Arc::clone(&directory),
     )
     .await
     .unwrap();
     let users = nova_users::domain(&context, nova_users::Config::default(), identity.accounts());
-    vec![accounts, users]
+    let nothing_on_air = Live {
+        hub: Hub::new(
+            Clock::system(),
+            HubConfig {
+                reconnect: Duration::ZERO,
+                second_publisher: SecondPublisher::TakeOver,
+            },
+        )
+        .0,
+        look: Arc::new(|_| None),
+        ingest_url: String::new(),
+    };
+    let listed = StaticAuthorizer::Open;
+    let (_media, streams) = Media::new(
+        &context,
+        nova_media::Config::default(),
+        nothing_on_air,
+        listed,
+        data_dir,
+        directory,
+        identity.accounts(),
+    )
+    .unwrap();
+    vec![accounts, users, streams]
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn only_the_right_key_publishes_and_its_owner_sees_how_it_does() {
     let stream = create(&ada, "My first show", "public");
     let (id, name) = (text(&stream, "id"), text(&stream, "name"));
     assert!(name.starts_with("my-first-show-") && text(&stream, "stream_key").starts_with("nova_sk_"));
-    assert!(text(&stream["ingest"], "server").starts_with("rtmp://localhost:"));
+    assert!(text(&stream["ingest"], "rtmp_url").starts_with("rtmp://localhost:"));
 
     for wrong in [name, id, "nova_sk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
         let mut refused = Publisher::endless(&format!("{}/{wrong}", server.rtmp));

@@ -65,8 +65,7 @@ pub(crate) async fn rotate(
     Ok(Json(NewKey {
         stream_key: key,
         ingest: Ingest {
-            rtmp_url: format!("{}/{{stream_key}}", state.live.ingest_url),
-            server: state.live.ingest_url.clone(),
+            rtmp_url: state.live.ingest_url.clone(),
         },
     }))
 }

@@ -38,10 +38,8 @@ pub(crate) enum Status {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = StreamIngest)]
 pub(crate) struct Ingest {
-    /// What an encoder that takes one URL publishes to, with `{stream_key}` in place of the key: a key never stands in a URL of this API.
+    /// What OBS calls the server. The key goes into a field of its own, or behind a `/` for an encoder that takes one URL.
     pub(crate) rtmp_url: String,
-    /// The server field of OBS.
-    pub(crate) server: String,
 }
 
 /// Where to watch.
@@ -133,8 +131,7 @@ pub(crate) async fn owned(state: &State, row: Row, caller: Option<&Caller>) -> R
         video: on_air.as_ref().and_then(|on_air| on_air.video.clone()),
         audio: on_air.as_ref().and_then(|on_air| on_air.audio.clone()),
         ingest: mine.then(|| Ingest {
-            rtmp_url: format!("{}/{{stream_key}}", state.live.ingest_url),
-            server: state.live.ingest_url.clone(),
+            rtmp_url: state.live.ingest_url.clone(),
         }),
         health: on_air.filter(|_| mine).map(|on_air| on_air.health),
         stream_key: None,
