@@ -297,6 +297,9 @@ async fn the_key_is_shown_once_kept_as_a_hash_and_opens_its_own_stream_only() {
     }
 }
 
+/// Visibility, method, path, body, and what each of the six is answered.
+type Case = (&'static str, &'static str, &'static str, Option<Value>, [u16; 6]);
+
 #[tokio::test]
 async fn who_may_do_what_to_a_stream() {
     for house in houses(|| StaticAuthorizer::Open).await {
@@ -330,7 +333,7 @@ async fn who_may_do_what_to_a_stream() {
             Some(&moderator),
             Some(&suspended),
         ];
-        let cases: [(&str, &str, &str, Option<Value>, [u16; 6]); 12] = [
+        let cases: [Case; 12] = [
             ("public", "GET", "", None, [200, 200, 200, 404, 200, 200]),
             ("unlisted", "GET", "", None, [200, 200, 200, 404, 200, 200]),
             ("private", "GET", "", None, [404, 200, 404, 404, 200, 200]),
