@@ -199,7 +199,7 @@ fn every_operation_of_the_api_answers_as_its_description_says() {
     call(&server, "POST", "/auth/password-reset/confirm", None, Some(&body)).is(200);
     let admin = Person::login(&server, "rooty");
     let person = Person::register(&server, "ada");
-    // As an admin, as anybody with an account, and as a guest. Logging out would end the run.
+    // As an admin, as anybody with an account, and as a guest. Ending the session that asks would end the run.
     for token in [Some(&admin.token), Some(&person.token), None] {
         let mut tool = Command::new("schemathesis");
         tool.args([
@@ -226,6 +226,7 @@ fn every_operation_of_the_api_answers_as_its_description_says() {
         tool.args(["--continue-on-failure", "--warnings", "off"]);
         if let Some(token) = token {
             tool.args(["--header", &format!("Authorization: Bearer {token}")]);
+            tool.args(["--exclude-path-regex", "/auth/(logout|sessions/.id.)$"]);
         }
         let path = format!(
             "{}:{}/.cache/nova/tools/bin",

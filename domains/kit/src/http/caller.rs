@@ -213,6 +213,14 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .find_map(|(key, value)| (key == name).then_some(value))
 }
 
+/// Who asks, if that is known; for layers, which refuse nobody.
+pub(crate) fn seen(extensions: &http::Extensions) -> Option<Caller> {
+    match extensions.get::<Found>() {
+        Some(Found::Somebody(caller)) => Some(caller.clone()),
+        Some(Found::Nobody | Found::Refused(_)) | None => None,
+    }
+}
+
 fn found(parts: &Parts) -> Result<Option<Caller>, Problem> {
     match parts.extensions.get::<Found>() {
         Some(Found::Somebody(caller)) => Ok(Some(caller.clone())),

@@ -37,7 +37,9 @@ pub struct Kept {
 }
 
 /// The layer, for callers that are known; it runs inside [`super::caller::identify`].
-pub async fn once(State(kept): State<Kept>, caller: Option<Caller>, request: Request, next: Next) -> Response {
+pub async fn once(State(kept): State<Kept>, request: Request, next: Next) -> Response {
+    // A token that is not good is for the route to refuse, if it asks for one.
+    let caller = super::caller::seen(request.extensions());
     let key = match (request.method(), request.headers().get("idempotency-key"), caller) {
         (&Method::POST, Some(key), Some(caller)) => (key.clone(), caller),
         _ => return next.run(request).await,

@@ -1,0 +1,220 @@
+//! A request that is sent twice, because its answer was lost, is done once and answered twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::middleware;
+use axum::routing::post;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use nova_core::clock::{Clock, Timestamp};
+use nova_domain::db::{SessionId, UserId};
+use nova_domain::http::caller::{Caller, Proof, known};
+use nova_domain::http::idempotency::{Kept, once, sweep};
+use nova_domain::testing::{self, TestDb};
+use nova_domain::{Problem, Role};
+use tokio::sync::Notify;
+use tower::ServiceExt;
+
+struct House {
+    db: TestDb,
+    clock: Clock,
+    router: Router,
+    done: Arc<AtomicU64>,
+    /// The route `/slow` answers when this is told.
+    go: Arc<Notify>,
+}
+
+async fn houses() -> Vec<House> {
+    let mut houses = Vec::new();
+    for db in testing::databases().await {
+        let clock = Clock::manual(Timestamp(1_795_478_399_000_000));
+        let (done, go) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+        let kept = Kept {
+            db: db.db.clone(),
+            clock: clock.clone(),
+        };
+        let (made, slow, wait) = (Arc::clone(&done), Arc::clone(&done), Arc::clone(&go));
+        let router = Router::new()
+            .route(
+                "/things",
+                post(move |body: String| async move {
+                    let n = made.fetch_add(1, Ordering::Relaxed);
+                    match body.as_str() {
+                        "fail" => Err(Problem::of(nova_core::error::Kind::Unavailable, "not now")),
+                        _ => Ok((
+                            StatusCode::CREATED,
+                            [("location", "/things/1")],
+                            format!("secret of {body} {n}"),
+                        )),
+                    }
+                }),
+            )
+            .route(
+                "/slow",
+                post(move || async move {
+                    wait.notified().await;
+                    slow.fetch_add(1, Ordering::Relaxed).to_string()
+                }),
+            )
+            .layer(middleware::from_fn_with_state(kept, once));
+        houses.push(House {
+            db,
+            clock,
+            router,
+            done,
+            go,
+        });
+    }
+    houses
+}
+
+fn caller() -> Caller {
+    let now = Timestamp(1_795_478_399_000_000);
+    Caller {
+        user: UserId::new(now),
+        session: SessionId::new(now),
+        role: Role::Viewer,
+        proof: Proof::Session,
+        authenticated_at: now,
+        suspended: false,
+    }
+}
+
+async fn send(router: &Router, who: Option<&Caller>, path: &str, key: Option<&str>, body: &str) -> (u16, String, bool) {
+    let mut request = Request::post(path);
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    let mut request = request.body(Body::from(body.to_owned())).unwrap();
+    if let Some(who) = who {
+        let found = known(who.clone());
+        insert(&mut request, found);
+    }
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (status, replayed) = (
+        response.status().as_u16(),
+        response.headers().contains_key("idempotency-replayed"),
+    );
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(bytes.to_vec()).unwrap(), replayed)
+}
+
+fn insert<T: Clone + Send + Sync + 'static>(request: &mut Request<Body>, extension: T) {
+    request.extensions_mut().insert(extension);
+}
+
+const KEY: &str = "8e03978e-40d5-43e8-bc93-6894a57f9324";
+
+#[tokio::test]
+async fn the_second_of_two_equal_requests_is_answered_as_the_first_was() {
+    for house in houses().await {
+        let (ada, eve) = (caller(), caller());
+        let first = send(&house.router, Some(&ada), "/things", Some(KEY), "a").await;
+        assert_eq!(first, (201, "secret of a 0".into(), false));
+        assert_eq!(
+            send(&house.router, Some(&ada), "/things", Some(KEY), "a").await,
+            (201, "secret of a 0".into(), true)
+        );
+        assert_eq!(house.done.load(Ordering::Relaxed), 1);
+        // Another request under the same key, another caller's key, no key, a key that is none.
+        assert_eq!(send(&house.router, Some(&ada), "/things", Some(KEY), "b").await.0, 422);
+        assert_eq!(
+            send(&house.router, Some(&eve), "/things", Some(KEY), "a").await.1,
+            "secret of a 1"
+        );
+        assert_eq!(
+            send(&house.router, Some(&ada), "/things", None, "a").await.1,
+            "secret of a 2"
+        );
+        assert_eq!(
+            send(&house.router, None, "/things", Some(KEY), "a").await.1,
+            "secret of a 3"
+        );
+        assert_eq!(
+            send(&house.router, Some(&ada), "/things", Some("short"), "a").await.0,
+            400
+        );
+        // The database cannot read what it keeps.
+        let kept: Vec<Option<Vec<u8>>> = sqlx::query_scalar("SELECT answer FROM kit_idempotency")
+            .fetch_all(house.db.read())
+            .await
+            .unwrap();
+        assert_eq!(kept.len(), 2);
+        assert!(
+            kept.iter()
+                .flatten()
+                .all(|answer| !answer.windows(6).any(|bytes| bytes == b"secret"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_not_the_answer_and_the_same_request_may_succeed_later() {
+    for house in houses().await {
+        let ada = caller();
+        assert_eq!(
+            send(&house.router, Some(&ada), "/things", Some(KEY), "fail").await.0,
+            503
+        );
+        assert_eq!(
+            send(&house.router, Some(&ada), "/things", Some(KEY), "fail").await.0,
+            503
+        );
+        assert_eq!(house.done.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[tokio::test]
+async fn while_the_first_is_at_work_the_second_is_told_so_and_a_lost_one_is_forgotten() {
+    for house in houses().await {
+        let ada = caller();
+        let first = tokio::spawn({
+            let (router, ada) = (house.router.clone(), ada.clone());
+            async move { send(&router, Some(&ada), "/slow", Some(KEY), "").await }
+        });
+        let status = loop {
+            let rows: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM kit_idempotency")
+                .fetch_one(house.db.read())
+                .await
+                .unwrap();
+            if rows == 1 {
+                break send(&house.router, Some(&ada), "/slow", Some(KEY), "").await.0;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(status, 409);
+        // As if its process had been killed.
+        first.abort();
+        house.clock.advance(Duration::from_secs(61));
+        house.go.notify_one();
+        assert_eq!(send(&house.router, Some(&ada), "/slow", Some(KEY), "").await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn answers_are_kept_for_a_day() {
+    for house in houses().await {
+        let ada = caller();
+        send(&house.router, Some(&ada), "/things", Some(KEY), "a").await;
+        house.clock.advance(Duration::from_secs(24 * 3600 + 1));
+        assert_eq!(
+            send(&house.router, Some(&ada), "/things", Some(KEY), "other").await.0,
+            201
+        );
+        house.clock.advance(Duration::from_secs(24 * 3600 + 1));
+        let kept = Kept {
+            db: house.db.db.clone(),
+            clock: house.clock.clone(),
+        };
+        sweep(&kept).await.unwrap();
+        let rows: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM kit_idempotency")
+            .fetch_one(house.db.read())
+            .await
+            .unwrap();
+        assert_eq!(rows, 0);
+    }
+}
