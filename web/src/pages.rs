@@ -34,6 +34,22 @@ macro_rules! policy {
     };
 }
 
+/// Addresses of pages that play nothing and say nothing about themselves.
+const PLAIN: [&str; 12] = [
+    "/",
+    "/register",
+    "/login",
+    "/verify-email",
+    "/reset-password",
+    "/account",
+    "/account/sessions",
+    "/account/tokens",
+    "/account/export",
+    "/account/streams",
+    "/u/{name}",
+    "/api/docs",
+];
+
 /// Routes of the pages.
 pub(crate) fn router() -> Router {
     let watch = |Path(stream): Path<String>, headers: HeaderMap| async move {
@@ -42,11 +58,11 @@ pub(crate) fn router() -> Router {
     let embed = |Path(stream): Path<String>, headers: HeaderMap| async move {
         with_player(shell(&headers, policy!("*")), &stream)
     };
-    Router::new()
-        .route(
-            "/",
-            get(|headers: HeaderMap| async move { shell(&headers, policy!("'self'")) }),
-        )
+    let plain = |headers: HeaderMap| async move { shell(&headers, policy!("'self'")) };
+    let pages = PLAIN
+        .into_iter()
+        .fold(Router::new(), |pages, path| pages.route(path, get(plain)));
+    pages
         .route("/watch/{stream}", get(watch))
         .route("/embed/{stream}", get(embed))
         .route("/assets/{*path}", get(asset))

@@ -146,3 +146,33 @@ fn a_watch_page_names_what_its_player_will_want() {
     let odd = server.get("/watch/a%3E%2C%20b").ok();
     assert!(!odd.header("link").contains("/live/"), "{}", odd.header("link"));
 }
+
+#[test]
+fn every_page_of_the_web_app_has_an_address_of_its_own() {
+    let server = Server::start(&[]);
+    let start = server.get("/").ok().text();
+    for path in [
+        "/register",
+        "/login",
+        "/verify-email",
+        "/reset-password",
+        "/account",
+        "/account/sessions",
+        "/account/tokens",
+        "/account/export",
+        "/account/streams",
+        "/u/ada",
+        "/api/docs",
+    ] {
+        let page = server.get(path).ok();
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("script-src 'self';"), "{path}: {policy}");
+        assert!(policy.contains("frame-ancestors 'self'"), "{path}: {policy}");
+        assert_eq!(page.text(), start, "{path} is the same shell");
+    }
+    assert_eq!(
+        server.get("/api/doc").is(404).header("content-type"),
+        "application/problem+json",
+        "what is no page below /api is the API's to refuse"
+    );
+}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { embedPath, isPlainClick, parseRoute, watchPath } from './router';
+import { embedPath, isPlainClick, nextPath, parseRoute, userPath, watchPath } from './router';
 
 describe('parseRoute', () => {
   it.each([
@@ -13,13 +13,37 @@ describe('parseRoute', () => {
     ['/watch/a%2Fb', { page: 'missing' }],
     ['/watch/%', { page: 'missing' }],
     [`/watch/${'x'.repeat(65)}`, { page: 'missing' }],
+    ['/account', { page: 'account' }],
+    ['/account/sessions/', { page: 'sessions' }],
+    ['/account/nothing', { page: 'missing' }],
+    ['/api/docs', { page: 'docs' }],
+    ['/api/openapi.json', { page: 'missing' }],
+    ['/constructor', { page: 'missing' }],
+    ['/u/ada', { page: 'user', name: 'ada' }],
+    ['/u/ada/x', { page: 'missing' }],
+    ['/u', { page: 'missing' }],
     ['/live/cam/master.m3u8', { page: 'missing' }],
   ])('%s', (path, route) => expect(parseRoute(path)).toEqual(route));
 
   it('reads back the paths it writes', () => {
     expect(parseRoute(watchPath('a-b_1'))).toEqual({ page: 'watch', name: 'a-b_1' });
     expect(parseRoute(embedPath('a-b_1'))).toEqual({ page: 'embed', name: 'a-b_1' });
+    expect(parseRoute(userPath('ada_1'))).toEqual({ page: 'user', name: 'ada_1' });
   });
+});
+
+describe('nextPath', () => {
+  it.each([
+    ['?next=/account/streams', '/account/streams'],
+    ['?next=%2Fwatch%2Fcam', '/watch/cam'],
+    ['', '/account'],
+    ['?next=https://example.org/account', '/account'],
+    ['?next=//example.org/account', '/account'],
+    ['?next=/%5Cexample.org/account', '/account'],
+    ['?next=javascript:alert(1)', '/account'],
+    ['?next=/login', '/account'],
+    ['?next=/api/openapi.json', '/account'],
+  ])('%s', (search, path) => expect(nextPath(search)).toBe(path));
 });
 
 describe('isPlainClick', () => {
