@@ -2,7 +2,7 @@
 //!
 //! [`start`] makes the address to send the browser to and the [`Flow`] to keep for it; [`finish`] takes the flow and what came back to
 //! the callback, and gives the identity that the provider vouches for. What that identity may be joined to is [`link`]'s decision. The
-//! HTTP client is an argument: [`http`] in production. Providers' peculiarities are in [`Kind`] and nowhere else.
+//! HTTP client is an argument: [`http()`] in production. Providers' peculiarities are in [`Kind`] and nowhere else.
 
 use std::fmt;
 use std::time::Duration;

@@ -71,10 +71,8 @@ fn code_for(data: &Path, email: &str) -> Option<String> {
         .map(|entry| entry.path())
         .collect();
     files.sort();
-    let texts = files.iter().filter_map(|path| std::fs::read_to_string(path).ok());
-    let mail = texts
-        .filter(|text| text.contains(&format!("To: {email}")))
-        .next_back()?;
+    let mut texts = files.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    let mail = texts.rfind(|text| text.contains(&format!("To: {email}")))?;
     let mut lines = mail.lines().map(str::trim);
     lines
         .find(|line| line.len() == 8 && line.bytes().all(|b| b.is_ascii_digit()))
