@@ -1,14 +1,22 @@
 //! `nova doctor`: what would keep the server from working on this machine, each with its fix.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nova_core::clock::{Clock, Timestamp};
 use nova_core::config::{Config, PublishAuth};
+use nova_domain::db::Db;
+
+use crate::platform;
 
 /// No machine that runs this program has a right clock before this time (2025-01-01).
 const EARLIEST: Timestamp = Timestamp(1_735_689_600_000_000);
+
+/// How long a database server and a mail server may take to answer.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(5);
+const MAIL_PATIENCE: Duration = Duration::from_secs(3);
 
 enum Finding {
     Good(String),
@@ -36,6 +44,8 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<ExitCode> {
         ),
         clock(),
         data_dir(config),
+        database(config),
+        mail(config),
         file_limit(),
         publishers(config),
     ];
@@ -100,6 +110,70 @@ fn data_dir(config: &Config) -> Finding {
     }
 }
 
+/// Whether the database answers; an embedded one is not made for it.
+fn database(config: &Config) -> Finding {
+    let url = platform::database_url(config);
+    let server = !config.database_url.is_empty() && !config.database_url.starts_with("sqlite:");
+    if !server && !config.data_dir.join("nova.db").exists() && config.database_url.is_empty() {
+        return Finding::Good("the database will be made at the first start".into());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = runtime.map(|runtime| {
+        runtime.block_on(async {
+            let db = Db::connect(&url, 1, DATABASE_PATIENCE).await?;
+            let answers = db.is_reachable().await;
+            db.close().await;
+            Ok::<bool, nova_domain::db::Error>(answers)
+        })
+    });
+    match asked {
+        Ok(Ok(true)) => Finding::Good(if server {
+            "the database server answers".into()
+        } else {
+            "the database can be opened".into()
+        }),
+        Ok(Ok(false)) => Finding::Bad("the database does not answer".into(), "see its log"),
+        Ok(Err(error)) => Finding::Bad(
+            format!("database: {error}"),
+            "check NOVA_DATABASE_URL, and that the server runs and knows this user",
+        ),
+        Err(error) => Finding::Bad(format!("database: {error}"), "start again"),
+    }
+}
+
+/// Whether mail can leave: that the server's port can be reached.
+fn mail(config: &Config) -> Finding {
+    let url = &config.mail.url;
+    if url.is_empty() {
+        return Finding::Note(
+            "no mail server: messages are files in the data directory".into(),
+            "set NOVA_MAIL__URL",
+        );
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let host = host.split(['/', '?']).next().unwrap_or_default();
+    let usual = if scheme == "smtps" { 465 } else { 25 };
+    let addr = if host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+    {
+        host.to_owned()
+    } else {
+        format!("{host}:{usual}")
+    };
+    let found = addr.to_socket_addrs().ok().and_then(|mut found| found.next());
+    let reached = found.is_some_and(|found| TcpStream::connect_timeout(&found, MAIL_PATIENCE).is_ok());
+    if reached {
+        Finding::Good(format!("the mail server {addr} can be reached"))
+    } else {
+        Finding::Bad(
+            format!("the mail server {addr} cannot be reached"),
+            "check NOVA_MAIL__URL and the firewall",
+        )
+    }
+}
+
 fn file_limit() -> Finding {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let soft = limits
@@ -122,10 +196,9 @@ fn publishers(config: &Config) -> Finding {
             "anybody may publish".into(),
             "right for development; set NOVA_PUBLISH__AUTH=key elsewhere",
         ),
-        PublishAuth::Key if config.publish.keys.is_empty() => Finding::Note(
-            "no stream key is configured, so nobody can publish".into(),
-            "add [publish.keys] NAME = \"KEY\" to nova.toml",
-        ),
-        PublishAuth::Key => Finding::Good(format!("{} stream keys are configured", config.publish.keys.len())),
+        PublishAuth::Key => Finding::Good(format!(
+            "publishing takes a stream's key; {} more are configured",
+            config.publish.keys.len()
+        )),
     }
 }

@@ -68,6 +68,17 @@ fn the_doctor_finds_what_is_in_the_way() {
     let (output, said) = run(&["serve", "--dev"], &[("NOVA_RTMP__ADDR", &addr)]);
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains(&addr) && said.contains("nova doctor"), "{said}");
+    let variables = [
+        ("NOVA_DATABASE_URL", "postgres://nova:s3cret@127.0.0.1:1/nova"),
+        ("NOVA_MAIL__URL", "smtp://nova:s3cret@127.0.0.1:1"),
+    ];
+    let (output, said) = run(&["doctor", "--dev"], &variables);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("FAIL  database") && said.contains("FAIL  the mail server"),
+        "{said}"
+    );
+    assert!(!said.contains("s3cret"), "{said}");
 }
 
 #[test]
