@@ -18,7 +18,8 @@ export default defineConfig(({ mode }) => ({
   server: {
     // `npm run dev` beside a running server: pages from Vite, media and API from Nova.
     proxy: Object.fromEntries(
-      ['/api', '/live', '/time'].map((path) => [path, loadEnv(mode, '.', 'NOVA_')['NOVA_URL'] ?? 'http://127.0.0.1:8080']),
+      // `/api/docs` is a page.
+      ['^/api/(?!docs$)', '/live', '/time'].map((path) => [path, loadEnv(mode, '.', 'NOVA_')['NOVA_URL'] ?? 'http://127.0.0.1:8080']),
     ),
   },
   test: { include: ['src/**/*.test.ts'] },

@@ -421,6 +421,9 @@ async fn lists_show_what_the_viewer_may_see_page_by_page() {
         assert_eq!(count(&house, None, "").await, 2);
         assert_eq!(count(&house, Some(&ada), "").await, 4);
         assert_eq!(count(&house, Some(&eve), &format!("?owner={}", ada.user)).await, 1);
+        assert_eq!(count(&house, Some(&ada), "?owner=me").await, 3);
+        assert_eq!(house.call(None, "GET", "/streams?owner=me", None).await.0, 401);
+        assert_eq!(house.call(None, "GET", "/streams?owner=nobody", None).await.0, 422);
         assert_eq!(count(&house, None, "?status=live").await, 0);
         let (_, first) = house.call(Some(&ada), "GET", "/streams?limit=3", None).await;
         let (_, rest) = house

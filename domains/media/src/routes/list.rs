@@ -16,8 +16,12 @@ use crate::stream::{COLUMNS, Row};
 pub(crate) struct Filter {
     /// Those that stand so; `live` includes those whose publisher is expected back.
     status: Option<Status>,
-    /// Those of one person.
-    owner: Option<UserId>,
+    /// Those of one person, by id; `me` is the caller.
+    #[param(
+        max_length = 36,
+        pattern = "^(me|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$"
+    )]
+    owner: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -44,6 +48,15 @@ pub(crate) async fn list(
     Query(filter): Query<Filter>,
     page: PageQuery,
 ) -> Result<Json<List<Shown>>, Problem> {
+    let owner: Option<UserId> = match (filter.owner.as_deref(), &caller) {
+        (None, _) => None,
+        (Some("me"), Some(caller)) => Some(caller.user),
+        (Some("me"), None) => return Err(Problem::unauthenticated("log in first")),
+        (Some(id), _) => Some(
+            id.parse()
+                .map_err(|_bad| Problem::invalid("owner is an id, or `me`").field("owner", "is no id"))?,
+        ),
+    };
     let on_air = "EXISTS (SELECT 1 FROM media_broadcasts b WHERE b.stream_id = s.id AND b.ended_at IS NULL)";
     let (sorted, from, wanted) = match filter.status {
         Some(Status::Live | Status::Reconnecting | Status::Starting) => (
@@ -67,7 +80,7 @@ pub(crate) async fn list(
                 .map(|caller| caller.user.to_string())
                 .unwrap_or_default(),
         )
-        .bind(filter.owner.map(|owner| owner.to_string()).unwrap_or_default())
+        .bind(owner.map(|owner| owner.to_string()).unwrap_or_default())
         .bind(at)
         .bind(id)
         .bind(page.fetch())
@@ -76,7 +89,7 @@ pub(crate) async fn list(
     let rows = page.list(rows, |row| Cursor(row.sorted_at, row.row.id.to_string()), |row| row.row);
     let mut items = Vec::with_capacity(rows.items.len());
     let first = at == i64::MAX;
-    if first && filter.owner.is_none() {
+    if first && owner.is_none() {
         let mut open: Vec<Shown> = state
             .live
             .hub
