@@ -103,7 +103,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
     let pages = platform
         .start(&config, runtimes.api(), &shutdown)
         .merge(admin::health(&shutdown))
-        .merge(pages::router());
+        .merge(pages::router().layer(axum::middleware::from_fn(nova_domain::http::headers::secure)));
     let server = Arc::new(http::Server {
         origin: Origin::new(Arc::clone(&service) as _, store, clock.clone()),
         pages,

@@ -320,3 +320,27 @@ async fn relays_of_several_processes_share_the_work_and_keep_the_order() {
         );
     }
 }
+
+#[tokio::test]
+async fn jobs_that_nobody_knows_here_wait_and_hold_up_no_others() {
+    for db in testing::databases().await {
+        let done = Arc::default();
+        let house = house(&db, &[worker(&done)]);
+        for n in 0..20 {
+            house.enqueue(n, None).await;
+        }
+        let mut tx = db.begin().await.unwrap();
+        sqlx::query("UPDATE kit_outbox SET consumer = 'of.another'")
+            .execute(tx.conn())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        house.enqueue(100, None).await;
+        house.relay.drain().await.unwrap();
+        assert_eq!(*done.lock().unwrap(), [100]);
+        assert_eq!(
+            admin::counts(&db).await.unwrap(),
+            admin::Counts { waiting: 20, dead: 0 }
+        );
+    }
+}

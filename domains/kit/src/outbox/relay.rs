@@ -22,6 +22,8 @@ const BATCH_TIME_MICROS: i64 = 8_000;
 const HANDLER_LIMIT: Duration = Duration::from_secs(10);
 /// Jobs of this process at once.
 const JOBS: usize = 8;
+/// How long a job that nobody here knows is left alone.
+const STRANGE: Duration = Duration::from_secs(60);
 /// How often the table is looked at although nobody woke us: for other processes' work, and what waits for its time.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -240,8 +242,16 @@ impl Relay {
         }
         let mut taken = Vec::new();
         let mut keys: HashSet<(String, String)> = HashSet::new();
-        for mut raw in self.due(&mut tx, "job", free).await? {
+        let due = self.due(&mut tx, "job", free).await?;
+        let any = !due.is_empty();
+        for mut raw in due {
             let Some((lease, _)) = subscriptions.jobs.get(&raw.consumer) else {
+                // Its domain is switched off here. It waits for a process that knows it, and takes no other's place meanwhile.
+                sqlx::query("UPDATE kit_outbox SET available_at = $1 WHERE id = $2")
+                    .bind(self.clock.now().0 + micros(STRANGE))
+                    .bind(raw.id)
+                    .execute(tx.conn())
+                    .await?;
                 continue;
             };
             if let Some(key) = &raw.ordering_key
@@ -261,7 +271,6 @@ impl Relay {
             taken.push(raw);
         }
         tx.commit().await?;
-        let any = !taken.is_empty();
         for raw in taken {
             let Ok(permit) = Arc::clone(&self.jobs).try_acquire_owned() else {
                 break;
