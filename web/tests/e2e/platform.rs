@@ -200,6 +200,8 @@ fn every_operation_of_the_api_answers_as_its_description_says() {
     // As an admin, as anybody with an account, and as a guest. Ending the session that asks would end the run.
     for token in [Some(&admin.token), Some(&person.token), None] {
         let mut tool = Command::new("schemathesis");
+        // It keeps what it found beside where it runs.
+        tool.current_dir(server.data());
         tool.args([
             "run",
             &server.url("/api/openapi.json"),
