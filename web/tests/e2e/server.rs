@@ -56,19 +56,18 @@ impl Server {
         server
     }
 
-    /// Where the listener of this name is bound: `127.0.0.1:PORT`.
+    /// Where the listener of this name is bound: `127.0.0.1:PORT`. The log comes by another pipe than `nova is ready`, so it may come later.
     pub(crate) fn listener(&self, name: &str) -> String {
         let told = format!("{name} listens on ");
-        self.log()
-            .iter()
-            .find_map(|line| {
+        until(&format!("the log to tell where {name} listens"), 20, || {
+            self.log().iter().find_map(|line| {
                 let (before, addr) = line.split_once(&told)?;
                 // `RTMPS` is not `RTMP`.
                 before
                     .ends_with(|c: char| !c.is_alphanumeric())
                     .then(|| addr.trim().to_owned())
             })
-            .unwrap_or_else(|| panic!("the log does not tell where {name} listens"))
+        })
     }
 
     pub(crate) fn log(&self) -> Vec<String> {

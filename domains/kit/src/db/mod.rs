@@ -179,7 +179,7 @@ fn url_path(path: &Path) -> String {
 
 impl Db {
     /// Opens the database at `url`, makes it when it is an SQLite file that is not there yet, and applies the migrations that are missing.
-    /// A PostgreSQL server that is away is waited for, up to `patience`.
+    /// A server that is away, or a disk that is slow, is waited for, up to `patience`.
     pub async fn open(url: &str, connections: u32, patience: Duration) -> Result<Self, Error> {
         let db = Self::connect(url, connections, patience).await?;
         migrate::run(&db).await?;
@@ -212,8 +212,7 @@ impl Db {
                 let url = format!("sqlite://{}?mode=rwc", url_path(&path));
                 let write = pool(1)
                     .after_connect(|connection, _| Box::pin(prepare_sqlite(connection, false)))
-                    .connect_with(parse(&url)?)
-                    .await?;
+                    .connect_lazy_with(parse(&url)?);
                 let read = pool(connections)
                     .after_connect(|connection, _| Box::pin(prepare_sqlite(connection, true)))
                     .connect_lazy_with(parse(&url)?);
@@ -224,23 +223,24 @@ impl Db {
                     .test_before_acquire(true)
                     .after_connect(|connection, _| Box::pin(prepare_postgres(connection)))
                     .connect_lazy_with(parse(&url)?);
-                // Once, so that a wrong password is told at the start and not at the first request.
-                let reachable = async {
-                    while let Err(error) = one.acquire().await {
-                        match Error::from(error) {
-                            Error::Busy(cause) => tracing::warn!(%cause, "waiting for the database"),
-                            other => return Err(other),
-                        }
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                    }
-                    Ok(())
-                };
-                tokio::time::timeout(patience, reachable)
-                    .await
-                    .map_err(|_elapsed| Error::Busy(sqlx::Error::PoolTimedOut))??;
                 (one.clone(), one, Engine::Postgres)
             }
         };
+        // Once, so that a wrong password or a folder that cannot be written is told at the start and not at the first request. Making an
+        // SQLite file syncs it, and a disk that is busy elsewhere takes seconds for that.
+        let reachable = async {
+            while let Err(error) = write.acquire().await {
+                match Error::from(error) {
+                    Error::Busy(cause) => tracing::warn!(%cause, "waiting for the database"),
+                    other => return Err(other),
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(patience, reachable)
+            .await
+            .map_err(|_elapsed| Error::Busy(sqlx::Error::PoolTimedOut))??;
         Ok(Self {
             read,
             write,

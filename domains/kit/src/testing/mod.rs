@@ -45,11 +45,16 @@ pub async fn databases() -> [TestDb; 2] {
     [sqlite().await, postgres().await]
 }
 
-/// An SQLite database in a folder of its own.
+/// Longest wait for a database of a test.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An SQLite database in a folder of its own, in memory where the system has such folders: many tests at once are no load for the disk.
 pub async fn sqlite() -> TestDb {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_none| tempfile::tempdir())
+        .expect("a temporary folder");
     let url = format!("sqlite://{}", folder.path().join("nova.db").display());
-    let db = Db::open(&url, 4, Duration::ZERO).await.expect("an SQLite database");
+    let db = Db::open(&url, 4, PATIENCE).await.expect("an SQLite database");
     TestDb {
         db,
         url,
@@ -60,9 +65,7 @@ pub async fn sqlite() -> TestDb {
 /// A PostgreSQL database of its own.
 pub async fn postgres() -> TestDb {
     let url = postgres_url().await;
-    let db = Db::open(&url, 8, Duration::from_secs(5))
-        .await
-        .expect("a PostgreSQL database");
+    let db = Db::open(&url, 8, PATIENCE).await.expect("a PostgreSQL database");
     TestDb { db, url, _folder: None }
 }
 
@@ -142,7 +145,7 @@ impl Server {
         if there.is_none() {
             run(&mut admin, "DROP DATABASE IF EXISTS making").await;
             run(&mut admin, "CREATE DATABASE making TEMPLATE template0").await;
-            let db = Db::open(&server.url("making"), 1, Duration::from_secs(5))
+            let db = Db::open(&server.url("making"), 1, PATIENCE)
                 .await
                 .expect("the schema on PostgreSQL");
             db.close().await;
