@@ -24,6 +24,8 @@ const LEAD_US: i64 = 1_500_000;
 const GOP_WAIT_US: i64 = 600_000;
 /// How much shorter than a segment the beginning may be: clocks count in milliseconds.
 const OPENING_SLACK_US: i64 = 5_000;
+/// How much longer than for itself the beginning may be watched for rungs that are made of it.
+const RUNG_WAIT_US: i64 = 1_500_000;
 /// Frames that may wait for the leader: [`LEAD_US`] of any sound.
 const PENDING_FRAMES: usize = 2048;
 
@@ -74,6 +76,10 @@ pub struct Packager {
     warned_forced_cut: bool,
     /// Frames were lost: the epoch goes on somewhere else than it started.
     skipped: bool,
+    /// How far the leader has come.
+    leader_us: i64,
+    /// Names of the rungs that this epoch is to have.
+    expected: Vec<String>,
 }
 
 enum State {
@@ -91,6 +97,10 @@ struct TrackWriter {
     track: Arc<Track>,
     rendition: Arc<Rendition>,
     active: bool,
+    /// Made from the leader, and so behind it: it is cut where the leader was, and decides nothing.
+    rung: bool,
+    /// A rung of which nothing comes for now.
+    paused: bool,
     /// Frames the leader has not passed.
     pending: VecDeque<Frame>,
     /// The newest frame, whose duration the next one tells.
@@ -291,6 +301,8 @@ impl Packager {
             retired_msn: 0,
             warned_forced_cut: false,
             skipped: false,
+            leader_us: i64::MIN,
+            expected: Vec::new(),
         }
     }
 
@@ -327,6 +339,62 @@ impl Packager {
         }
     }
 
+    /// Names the rungs that the epoch pushed last is to have: the first playlists wait a little for them.
+    pub fn expect<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        self.expected = names.into_iter().map(str::to_owned).collect();
+        for track in self.tracks.iter_mut().filter(|track| track.rung) {
+            track.active = self.expected.contains(&track.rendition.name);
+        }
+    }
+
+    /// A rung of the running epoch: a rendition made from what the encoder sends, with the same presentation times. Its frames are pushed as
+    /// the others are and may be later; segments are cut where the leader's were, whatever the rung holds.
+    pub fn rung(&mut self, name: &str, track: &Arc<Track>) {
+        match self.tracks.iter().position(|writer| writer.rendition.name == name) {
+            Some(index) if self.tracks[index].active && *self.tracks[index].track == **track => {}
+            Some(index) => self.change_track(index, track),
+            None => {
+                self.add_track(track, name.to_owned());
+                if let Some(writer) = self.tracks.last_mut() {
+                    writer.rung = true;
+                }
+            }
+        }
+        if let State::Running { .. } = self.state
+            && !self.fresh
+        {
+            // It comes after the epoch has begun: the lists learn of it now.
+            let (tracks, inits) = self.layout();
+            self.stream.change_period(tracks, inits);
+            self.stream.set_renditions(self.renditions());
+        }
+    }
+
+    /// Nothing comes of this rung until its next frame.
+    pub fn pause(&mut self, id: TrackId) {
+        for track in self
+            .tracks
+            .iter_mut()
+            .filter(|track| track.rung && track.track.id == id)
+        {
+            track.paused = true;
+        }
+    }
+
+    fn renditions(&self) -> Vec<Arc<Rendition>> {
+        self.tracks.iter().map(|track| Arc::clone(&track.rendition)).collect()
+    }
+
+    /// What a period says: the track of each rendition that has one now, and the number of its header.
+    fn layout(&self) -> (Vec<Option<Arc<Track>>>, Vec<usize>) {
+        let tracks = self
+            .tracks
+            .iter()
+            .map(|track| track.active.then(|| Arc::clone(&track.track)));
+        let inits = self.tracks.iter().map(|track| track.inits.len() - 1);
+        (tracks.collect(), inits.collect())
+    }
+
     /// Makes what was pushed visible and wakes the requests that wait for it.
     pub fn publish(&mut self) {
         if matches!(self.state, State::Opening { .. }) && !self.ended {
@@ -352,7 +420,12 @@ impl Packager {
         let Some(leader) = self.tracks.get(self.leader) else {
             return;
         };
-        for (index, track) in self.tracks.iter().enumerate().filter(|(_, track)| track.active) {
+        for (index, track) in self
+            .tracks
+            .iter()
+            .enumerate()
+            .filter(|(_, track)| track.active && !track.rung)
+        {
             let newest = track
                 .pending
                 .back()
@@ -386,13 +459,18 @@ impl Packager {
         self.fresh = true;
         self.discontinuity |= epoch.discontinuity && self.msn.is_some();
         self.offline = false;
+        self.expected.clear();
+        self.leader_us = i64::MIN;
         for track in &mut self.tracks {
-            track.active = false;
+            (track.active, track.paused) = (false, false);
         }
         for track in &epoch.tracks {
             match self.tracks.iter().position(|writer| writer.track.id == track.id) {
                 Some(index) => self.change_track(index, track),
-                None => self.add_track(track),
+                None => {
+                    let name = format!("{}{}", if track.is_video() { 'v' } else { 'a' }, track.id);
+                    self.add_track(track, name);
+                }
             }
         }
         self.leader = epoch
@@ -422,7 +500,7 @@ impl Packager {
         writer.dirty = true;
     }
 
-    fn add_track(&mut self, track: &Arc<Track>) {
+    fn add_track(&mut self, track: &Arc<Track>, name: String) {
         let open = OpenSegment {
             msn: self.msn.map_or(0, |msn| msn + 1),
             start: 0,
@@ -450,12 +528,13 @@ impl Packager {
             text: Default::default(),
         };
         let discontinuity_sequence = view.discontinuity_sequence;
-        let name = format!("{}{}", if track.is_video() { 'v' } else { 'a' }, track.id);
         let rendition = Arc::new(Rendition::new(name, view));
         self.tracks.push(TrackWriter {
             track: Arc::clone(track),
             rendition,
             active: true,
+            rung: false,
+            paused: false,
             pending: VecDeque::new(),
             last: None,
             part: Vec::new(),
@@ -540,13 +619,27 @@ impl Packager {
         };
         // Long enough for a whole segment: players that know nothing of parts need one in the first playlist.
         let span = leader.us(last.dts - first.dts);
-        if leader.track.is_video() {
-            span + OPENING_SLACK_US >= i64::from(self.config.segment_ms) * 1000
-                && own.iter().skip(1).any(|frame| frame.keyframe)
-                || span > i64::from(self.config.segment_ms) * 1000 + GOP_WAIT_US
+        let segment_us = i64::from(self.config.segment_ms) * 1000;
+        let long_enough = if leader.track.is_video() {
+            span + OPENING_SLACK_US >= segment_us && own.iter().skip(1).any(|frame| frame.keyframe)
+                || span > segment_us + GOP_WAIT_US
         } else {
-            span > i64::from(self.config.segment_ms) * 1000
-        }
+            span > segment_us
+        };
+        long_enough
+            && (span > segment_us + GOP_WAIT_US + RUNG_WAIT_US
+                || self.rungs_have(frames, leader.us(first.dts) + segment_us))
+    }
+
+    /// True when every rung that is expected has come to this time: it has a whole segment as well.
+    fn rungs_have(&self, frames: &[Frame], until_us: i64) -> bool {
+        self.expected.iter().all(|name| {
+            let track = self.tracks.iter().find(|track| track.rendition.name == *name);
+            track.is_some_and(|track| {
+                let newest = frames.iter().rev().find(|frame| frame.track == track.track.id);
+                newest.is_some_and(|frame| track.us(frame.dts) + OPENING_SLACK_US >= until_us)
+            })
+        })
     }
 
     fn start_running(&mut self) {
@@ -602,8 +695,7 @@ impl Packager {
             part_target_us,
             segment_ms: self.config.segment_ms,
         });
-        self.stream
-            .set_renditions(self.tracks.iter().map(|track| Arc::clone(&track.rendition)).collect());
+        self.stream.set_renditions(self.renditions());
         self.state = State::Running {
             segmenter,
             part_target_us,
@@ -642,17 +734,20 @@ impl Packager {
                 }
             }
             self.place(index, frame);
+            self.leader_us = at_us;
             for other in 0..self.tracks.len() {
                 self.release(other, at_us);
             }
         } else {
+            let leader_us = self.leader_us;
             let track = &mut self.tracks[index];
+            track.paused = false;
             track.pending.push_back(frame);
             let newest_us = track.pending.back().map_or(0, |frame| track.at_us(frame));
             if track.pending.len() > PENDING_FRAMES {
                 self.release(index, i64::MAX);
             } else {
-                self.release(index, newest_us - LEAD_US);
+                self.release(index, (newest_us - LEAD_US).max(leader_us));
             }
         }
     }
@@ -685,6 +780,9 @@ impl Packager {
             return;
         };
         let part_target_us = *part_target_us;
+        if self.fresh && track.rung {
+            return;
+        }
         if self.fresh {
             // The first frame placed begins the epoch's first segment, whatever its track: usually the leader's keyframe.
             if std::mem::take(&mut self.skipped) {
@@ -698,7 +796,7 @@ impl Packager {
         } else {
             let cut = if index == self.leader {
                 segmenter.decide(at_us, length_us, frame.keyframe)
-            } else if segmenter.overdue(at_us + length_us) {
+            } else if !track.rung && segmenter.overdue(at_us + length_us) {
                 Cut::Forced
             } else {
                 Cut::No
@@ -725,10 +823,11 @@ impl Packager {
         let track = &self.tracks[index];
         debug_assert!(track.open.msn >= open, "numbers only rise");
         if !track.begun
-            && self
-                .begun
-                .iter()
-                .any(|(msn, start_us)| *msn == track.open.msn && *start_us <= reached_us)
+            && self.begun.iter().any(|(msn, start_us)| {
+                // A rung that comes back begins with a whole segment.
+                let whole = !track.rung || at_us - start_us <= length_us / 2;
+                *msn == track.open.msn && *start_us <= reached_us && whole
+            })
         {
             self.open_segment(index, &frame);
         }
@@ -756,12 +855,7 @@ impl Packager {
         self.msn = Some(msn);
         self.begun.push_back((msn, start_us));
         if self.fresh {
-            let tracks = self
-                .tracks
-                .iter()
-                .map(|track| track.active.then(|| Arc::clone(&track.track)))
-                .collect();
-            let inits = self.tracks.iter().map(|track| track.inits.len() - 1).collect();
+            let (tracks, inits) = self.layout();
             self.stream.add_period(Period {
                 first_msn: msn,
                 start_us: self.epoch_start_us,
@@ -769,8 +863,7 @@ impl Packager {
                 tracks,
                 inits,
             });
-            self.stream
-                .set_renditions(self.tracks.iter().map(|track| Arc::clone(&track.rendition)).collect());
+            self.stream.set_renditions(self.renditions());
             for track in &mut self.tracks {
                 track.open.discontinuity = self.discontinuity;
             }
@@ -795,7 +888,7 @@ impl Packager {
             let newest_us = newest
                 .or(track.segments.last().map(|last| last.end_us()))
                 .unwrap_or(self.epoch_start_us);
-            if track.active && now_us - newest_us.max(self.epoch_start_us) <= patience_us {
+            if track.active && !track.paused && now_us - newest_us.max(self.epoch_start_us) <= patience_us {
                 continue;
             }
             while self.tracks[index].open.msn < msn {

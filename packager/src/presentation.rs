@@ -369,10 +369,17 @@ impl Stream {
         }
         // A track that the encoder does not send any more is nothing to begin with.
         let sent = |index: usize| current.is_none_or(|period| period.tracks.get(index).is_some_and(Option::is_some));
+        // Neither is a rung that has nothing yet, or nothing now.
+        let has_content = |index: usize, rendition: &Rendition| {
+            let view = rendition.peek();
+            let listed = view.playlist();
+            let paused = view.track.is_video() && !view.ended && listed.last().is_some_and(|last| last.gap);
+            index == 0 || !paused && listed.iter().any(|segment| !segment.gap)
+        };
         let offered: Vec<_> = renditions
             .iter()
             .enumerate()
-            .filter(|(index, _)| sent(*index))
+            .filter(|(index, rendition)| sent(*index) && has_content(*index, rendition))
             .map(|(_, rendition)| Arc::clone(rendition))
             .collect();
         let plain = multivariant::render(self.id(), &offered);

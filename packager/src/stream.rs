@@ -121,6 +121,15 @@ impl Stream {
         self.periods.store(Arc::new(periods));
     }
 
+    /// The newest period has other tracks than it was said to have: a rung came late.
+    pub(crate) fn change_period(&self, tracks: Vec<Option<Arc<Track>>>, inits: Vec<usize>) {
+        let mut periods = Vec::clone(&self.periods.load());
+        if let Some(newest) = periods.last_mut() {
+            (newest.tracks, newest.inits) = (tracks, inits);
+        }
+        self.periods.store(Arc::new(periods));
+    }
+
     /// Forgets the periods that ended before segment `msn`.
     pub(crate) fn retire_periods(&self, msn: u64) {
         let periods = self.periods.load();
