@@ -5,6 +5,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// Names one track inside one broadcast. Small, dense, and kept when the encoder comes back with the same layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +18,8 @@ impl fmt::Display for TrackId {
 }
 
 /// The codec of a track, by the name its sample entry carries in ISO-BMFF.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Codec {
     /// H.264, `avc1`. `Track::config` is an AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3).
     Avc,
@@ -49,7 +51,8 @@ impl Codec {
 }
 
 /// What is particular to pictures or to sound.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Media {
     /// Pictures.
     Video {

@@ -5,7 +5,7 @@
 //! (RFC 8216bis) and DASH (ISO/IEC 23009-1): a part is a CMAF chunk (ISO/IEC 23000-19), a segment the list of its parts.
 //!
 //! Read in this order: [`segmenter`] (where to cut), [`packager`](Packager) (cutting), [`fmp4`] (bytes), [`rendition`] (the window),
-//! [`hls`] and [`dash`] (text), [`presentation`] (requests).
+//! [`hls`] and [`dash`] (text), [`presentation`] (requests), [`recording`] (what a broadcast leaves).
 #![warn(missing_docs)]
 
 pub mod dash;
@@ -13,9 +13,11 @@ pub mod fmp4;
 pub mod hls;
 mod packager;
 pub mod presentation;
+pub mod recording;
 pub mod rendition;
 pub mod segmenter;
 mod stream;
 
 pub use packager::{Config, Output, Packager};
+pub use recording::{Recorder, Recording};
 pub use stream::{Period, Stream, Timing};

@@ -208,6 +208,7 @@ impl Stream {
                 view,
                 timing,
                 reports: &reports,
+                recorded: self.is_recorded(),
             }
             .render(skip);
             let kind = TextKind::Media { blocking };
@@ -373,8 +374,8 @@ impl Stream {
         let has_content = |index: usize, rendition: &Rendition| {
             let view = rendition.peek();
             let listed = view.playlist();
-            let paused = view.track.is_video() && !view.ended && listed.last().is_some_and(|last| last.gap);
-            index == 0 || !paused && listed.iter().any(|segment| !segment.gap)
+            let paused = !view.ended && listed.last().is_some_and(|last| last.gap);
+            index == 0 || !view.track.is_video() || !paused && listed.iter().any(|segment| !segment.gap)
         };
         let offered: Vec<_> = renditions
             .iter()
@@ -417,7 +418,7 @@ impl Stream {
         let mpd = Mpd {
             id: self.id(),
             timing,
-            window_s: self.window_s,
+            window_s: (!self.is_recorded()).then_some(self.window_s),
             renditions: &renditions,
             views: &views,
             periods: &periods,

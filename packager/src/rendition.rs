@@ -109,6 +109,26 @@ impl Segment {
         }
     }
 
+    /// One of a recording: its bytes are in the store, or were lost (`gap`).
+    pub(crate) fn kept(entry: &crate::recording::SegmentEntry, key: String) -> Self {
+        Self {
+            msn: entry.msn,
+            start: entry.start,
+            duration: entry.duration,
+            timescale: entry.timescale,
+            parts: Vec::new(),
+            independent: entry.independent,
+            discontinuity: entry.discontinuity,
+            init: entry.header,
+            wall: Timestamp(entry.wall),
+            gap: entry.gap,
+            size: entry.size,
+            key,
+            pieces: ArcSwapOption::empty(),
+            stored: AtomicBool::new(true),
+        }
+    }
+
     /// Microseconds.
     pub fn duration_us(&self) -> i64 {
         rescale(i64::from(self.duration), self.timescale, 1_000_000)

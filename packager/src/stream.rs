@@ -44,6 +44,8 @@ pub struct Stream {
     renditions: ArcSwap<Vec<Arc<Rendition>>>,
     periods: ArcSwap<Vec<Period>>,
     zero: OnceLock<Timestamp>,
+    /// What there is stays: a recording, not a window that moves.
+    recorded: bool,
     /// Requests that may wait for one rendition.
     pub(crate) most_waiting: usize,
     pub(crate) viewers: Audience,
@@ -56,9 +58,16 @@ pub struct Stream {
 impl Stream {
     /// `id` is the broadcast's, and the first element of every object's path. `stream` is the public name, for keys in the store.
     pub fn new(stream: &str, id: String, window_s: u32, most_waiting: usize) -> Self {
+        let prefix = format!("live/{stream}/{id}");
+        Self::at(prefix, id, window_s, most_waiting)
+    }
+
+    /// One whose objects lie below `prefix`: those of a broadcast that is recorded stay there.
+    pub fn at(prefix: String, id: String, window_s: u32, most_waiting: usize) -> Self {
         Self {
-            prefix: format!("live/{stream}/{id}"),
+            prefix,
             id,
+            recorded: false,
             timing: OnceLock::new(),
             renditions: ArcSwap::default(),
             periods: ArcSwap::default(),
@@ -69,6 +78,21 @@ impl Stream {
             multivariant: ArcSwap::default(),
             mpd: ArcSwap::default(),
         }
+    }
+
+    /// A recording, finished or growing: everything from its beginning is listed, segment by segment.
+    pub(crate) fn recorded(prefix: String, id: String, timing: Timing) -> Self {
+        let stream = Self {
+            recorded: true,
+            ..Self::at(prefix, id, u32::MAX, 100)
+        };
+        stream.set_timing(timing);
+        stream
+    }
+
+    /// True for what [`crate::Recording`] made.
+    pub const fn is_recorded(&self) -> bool {
+        self.recorded
     }
 
     /// The broadcast's id.
@@ -118,6 +142,18 @@ impl Stream {
         self.zero.get_or_init(|| period.zero);
         let mut periods = Vec::clone(&self.periods.load());
         periods.push(period);
+        self.periods.store(Arc::new(periods));
+    }
+
+    /// A period of a recording: all of them stay, and the newest may change.
+    pub(crate) fn keep_period(&self, period: &Period) {
+        self.zero.get_or_init(|| period.zero);
+        let mut periods = Vec::clone(&self.periods.load());
+        match periods.iter_mut().find(|known| known.first_msn == period.first_msn) {
+            Some(known) if known == period => return,
+            Some(known) => *known = period.clone(),
+            None => periods.push(period.clone()),
+        }
         self.periods.store(Arc::new(periods));
     }
 

@@ -16,8 +16,8 @@ pub struct Mpd<'a> {
     pub id: &'a str,
     /// Fixed values.
     pub timing: Timing,
-    /// Seconds a viewer may go back.
-    pub window_s: u32,
+    /// Seconds a viewer may go back; `None` for a recording, of which whole segments from the beginning are told.
+    pub window_s: Option<u32>,
     /// All renditions, with the index that [`Period`] uses.
     pub renditions: &'a [Arc<Rendition>],
     /// Their views at one instant.
@@ -43,17 +43,27 @@ impl Mpd<'_> {
             let _infallible = write!(
                 out,
                 " type=\"static\" mediaPresentationDuration=\"{}\"",
-                duration(self.end_us() - self.start_us())
+                duration(if self.is_recording() {
+                    self.periods
+                        .iter()
+                        .zip(1..)
+                        .map(|(period, next)| self.length_us(period, next))
+                        .sum()
+                } else {
+                    self.end_us() - self.start_us()
+                })
             );
         } else {
             let _infallible = write!(
                 out,
-                " type=\"dynamic\" availabilityStartTime=\"{}\" publishTime=\"{}\" minimumUpdatePeriod=\"{}\" timeShiftBufferDepth=\"PT{}S\"",
+                " type=\"dynamic\" availabilityStartTime=\"{}\" publishTime=\"{}\" minimumUpdatePeriod=\"{}\"",
                 self.zero.to_rfc3339_millis(),
                 self.published.to_rfc3339_millis(),
                 duration(i64::from(self.timing.segment_ms) * 500),
-                self.window_s,
             );
+            if let Some(window_s) = self.window_s {
+                let _infallible = write!(out, " timeShiftBufferDepth=\"PT{window_s}S\"");
+            }
             let _infallible = write!(
                 out,
                 " suggestedPresentationDelay=\"{}\" maxSegmentDuration=\"PT{}S\"",
@@ -62,7 +72,7 @@ impl Mpd<'_> {
             );
         }
         let _infallible = writeln!(out, " minBufferTime=\"{}\">", duration(2 * part_us));
-        if !ended {
+        if !ended && self.window_s.is_some() {
             let target_ms = (3 * part_us + 500_000) / 1000;
             out.push_str("  <ServiceDescription id=\"0\">\n");
             let _infallible = writeln!(
@@ -82,6 +92,25 @@ impl Mpd<'_> {
         }
         out.push_str("</MPD>\n");
         out
+    }
+
+    /// A recording that is whole: what was broken off in between is left out, one Period follows the other.
+    fn is_recording(&self) -> bool {
+        self.window_s.is_none() && self.views.iter().all(|view| view.ended)
+    }
+
+    /// How much media the period has that is followed by the one at index `next`.
+    fn length_us(&self, period: &Period, next: usize) -> i64 {
+        let until = self.periods.get(next).map_or(u64::MAX, |next| next.first_msn);
+        let ends = self.views.iter().filter_map(|view| {
+            let last = view
+                .playlist()
+                .iter()
+                .rev()
+                .find(|segment| (period.first_msn..until).contains(&segment.msn))?;
+            Some(last.end_us())
+        });
+        (ends.max().unwrap_or(period.start_us) - period.start_us).max(0)
     }
 
     /// Start of the oldest segment that is listed, for a static MPD.
@@ -108,7 +137,14 @@ impl Mpd<'_> {
             .enumerate()
             .filter_map(|(index, (rendition, view))| {
                 let track = period.tracks.get(index)?.as_ref()?;
-                let entries = entries(view, track, period.first_msn, until, self.timing);
+                let entries = entries(
+                    view,
+                    track,
+                    period.first_msn,
+                    until,
+                    self.timing,
+                    self.window_s.is_none(),
+                );
                 Some((index, rendition, view, track, entries))
             })
             .filter(|(.., entries)| !entries.is_empty())
@@ -128,13 +164,11 @@ impl Mpd<'_> {
                 }
         };
         let offset_us = if rebase { origin } else { period.start_us };
-        let _infallible = write!(
-            out,
-            "  <Period id=\"{}\" start=\"{}\"",
-            period.first_msn,
-            duration(start_us.max(0))
-        );
-        if next.is_some() {
+        let _infallible = write!(out, "  <Period id=\"{}\"", period.first_msn);
+        if rebase || !self.is_recording() {
+            let _infallible = write!(out, " start=\"{}\"", duration(start_us.max(0)));
+        }
+        if next.is_some() || self.is_recording() {
             // What came was shorter than the time until the next: without this, players wait for the rest of it (conformance 79).
             let end = |(.., track, entries): &(_, _, _, &Arc<Track>, Vec<Entry>)| {
                 entries
@@ -249,7 +283,7 @@ impl Mpd<'_> {
             rendition.name,
             entries.first().map_or(0, |entry| entry.msn),
         );
-        if !view.ended {
+        if !view.ended && self.window_s.is_some() {
             let ahead_us = (i64::from(self.timing.segment_ms) * 1000 - self.timing.part_target_us).max(0);
             let _infallible = write!(
                 out,
@@ -292,12 +326,13 @@ struct Entry {
     duration: i64,
 }
 
-/// The segments of a view numbered `from..until`, the growing one with the duration it aims at.
-fn entries(view: &View, track: &Track, from: u64, until: u64, timing: Timing) -> Vec<Entry> {
+/// The segments of a view numbered `from..until`, the growing one with the duration it aims at. `gaps` are told as well where everything
+/// stays: players find nothing there and go on behind it.
+fn entries(view: &View, track: &Track, from: u64, until: u64, timing: Timing, gaps: bool) -> Vec<Entry> {
     let mut entries: Vec<Entry> = view
         .playlist()
         .iter()
-        .filter(|segment| (from..until).contains(&segment.msn) && !segment.gap)
+        .filter(|segment| (from..until).contains(&segment.msn) && (gaps || !segment.gap))
         .map(|segment| Entry {
             msn: segment.msn,
             start: segment.start,

@@ -20,6 +20,8 @@ pub struct MediaPlaylist<'a> {
     pub timing: Timing,
     /// The other renditions, and the segment and part they have come to.
     pub reports: &'a [(&'a str, u64, Option<usize>)],
+    /// Everything from the beginning, in whole segments: `EVENT` while it grows, `VOD` once it has ended.
+    pub recorded: bool,
 }
 
 impl MediaPlaylist<'_> {
@@ -53,6 +55,20 @@ impl MediaPlaylist<'_> {
             "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:{}",
             self.timing.target_duration_s
         );
+        if self.recorded {
+            out.push_str(if view.ended {
+                "#EXT-X-PLAYLIST-TYPE:VOD\n"
+            } else {
+                "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n"
+            });
+            self.numbers(&mut out);
+            let mut init = None;
+            self.segments(&mut out, 0, listed.len(), &mut init);
+            if view.ended {
+                out.push_str("#EXT-X-ENDLIST\n");
+            }
+            return out;
+        }
         let _infallible = writeln!(
             out,
             "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={}.{:03},HOLD-BACK={}.0,CAN-SKIP-UNTIL={}.0",
@@ -67,42 +83,13 @@ impl MediaPlaylist<'_> {
             part_target_ms / 1000,
             part_target_ms % 1000
         );
-        let first = listed.first().map_or(view.open.msn, |segment| segment.msn);
-        let _infallible = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{first}");
-        if view.discontinuity_sequence > 0 {
-            let _infallible = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", view.discontinuity_sequence);
-        }
-        // The tag is a promise about every segment of the list (conformance 56).
-        let independent = listed.iter().all(|segment| segment.independent || segment.gap)
-            && view.open.parts.first().is_none_or(|part| part.independent);
-        if independent {
-            out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
-        }
-
+        self.numbers(&mut out);
         if skipped > 0 {
             let _infallible = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
         }
         let mut init = skipped.checked_sub(1).map(|last| listed[last].init);
-        for (index, segment) in listed.iter().enumerate().skip(skipped) {
-            self.before_segment(&mut out, segment.discontinuity, segment.init, &mut init, segment.wall);
-            if index >= first_with_parts && !view.ended {
-                for (number, part) in segment.parts.iter().enumerate() {
-                    self.part(
-                        &mut out,
-                        segment.msn,
-                        number,
-                        (part.duration, segment.timescale),
-                        part.independent,
-                    );
-                }
-            }
-            if segment.gap {
-                out.push_str("#EXT-X-GAP\n");
-            }
-            out.push_str("#EXTINF:");
-            write_seconds(&mut out, i64::from(segment.duration), segment.timescale);
-            let _infallible = writeln!(out, ",\n{}/{}.m4s", self.name, segment.msn);
-        }
+        let first_with_parts = if view.ended { listed.len() } else { first_with_parts };
+        self.segments(&mut out, skipped, first_with_parts, &mut init);
         if view.ended {
             out.push_str("#EXT-X-ENDLIST\n");
             return out;
@@ -149,6 +136,45 @@ impl MediaPlaylist<'_> {
             out.push('\n');
         }
         out
+    }
+
+    fn numbers(&self, out: &mut String) {
+        let (view, listed) = (self.view, self.view.playlist());
+        let first = listed.first().map_or(view.open.msn, |segment| segment.msn);
+        let _infallible = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{first}");
+        if view.discontinuity_sequence > 0 {
+            let _infallible = writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", view.discontinuity_sequence);
+        }
+        // The tag is a promise about every segment of the list (conformance 56).
+        let independent = listed.iter().all(|segment| segment.independent || segment.gap)
+            && view.open.parts.first().is_none_or(|part| part.independent);
+        if independent {
+            out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+        }
+    }
+
+    /// The whole segments from the one at index `from`; those from `parts_from` with their parts.
+    fn segments(&self, out: &mut String, from: usize, parts_from: usize, init: &mut Option<usize>) {
+        for (index, segment) in self.view.playlist().iter().enumerate().skip(from) {
+            self.before_segment(out, segment.discontinuity, segment.init, init, segment.wall);
+            if index >= parts_from {
+                for (number, part) in segment.parts.iter().enumerate() {
+                    self.part(
+                        out,
+                        segment.msn,
+                        number,
+                        (part.duration, segment.timescale),
+                        part.independent,
+                    );
+                }
+            }
+            if segment.gap {
+                out.push_str("#EXT-X-GAP\n");
+            }
+            out.push_str("#EXTINF:");
+            write_seconds(out, i64::from(segment.duration), segment.timescale);
+            let _infallible = writeln!(out, ",\n{}/{}.m4s", self.name, segment.msn);
+        }
     }
 
     fn before_segment(

@@ -9,18 +9,18 @@ use nova_core::live::{Epoch, Item};
 use nova_core::media::{Codec, Frame, Media, Track, TrackId};
 use nova_packager::{Config, Output, Packager, Stream};
 
-pub const VIDEO: TrackId = TrackId(0);
-pub const AUDIO: TrackId = TrackId(1);
+pub(crate) const VIDEO: TrackId = TrackId(0);
+pub(crate) const AUDIO: TrackId = TrackId(1);
 /// 2026-11-24T00:00:00Z
-pub const WALL: Timestamp = Timestamp(1_795_478_400_000_000);
-pub const CONFIG: Config = Config {
+pub(crate) const WALL: Timestamp = Timestamp(1_795_478_400_000_000);
+pub(crate) const CONFIG: Config = Config {
     segment_ms: 2000,
     part_ms: 333,
     window_s: 12,
     memory_s: 8,
 };
 
-pub fn video(level: u8) -> Arc<Track> {
+pub(crate) fn video(level: u8) -> Arc<Track> {
     let media = Media::Video {
         width: 1280,
         height: 720,
@@ -38,7 +38,7 @@ pub fn video(level: u8) -> Arc<Track> {
     })
 }
 
-pub fn audio() -> Arc<Track> {
+pub(crate) fn audio() -> Arc<Track> {
     let media = Media::Audio {
         sample_rate: 48_000,
         channels: 2,
@@ -55,15 +55,15 @@ pub fn audio() -> Arc<Track> {
     })
 }
 
-pub struct Live {
-    pub packager: Packager,
-    pub stored: Vec<(u64, String)>,
-    pub deleted: Vec<String>,
-    pub store_works: bool,
+pub(crate) struct Live {
+    pub(crate) packager: Packager,
+    pub(crate) stored: Vec<(u64, String)>,
+    pub(crate) deleted: Vec<String>,
+    pub(crate) store_works: bool,
 }
 
 impl Live {
-    pub fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         let stream = Arc::new(Stream::new("show", "b1".into(), config.window_s, 4));
         Self {
             packager: Packager::new(stream, config),
@@ -73,7 +73,7 @@ impl Live {
         }
     }
 
-    pub fn epoch(&mut self, tracks: &[Arc<Track>], start_us: i64, discontinuity: bool) {
+    pub(crate) fn epoch(&mut self, tracks: &[Arc<Track>], start_us: i64, discontinuity: bool) {
         let epoch = Epoch {
             tracks: tracks.to_vec(),
             discontinuity,
@@ -83,7 +83,7 @@ impl Live {
         self.push(Item::Epoch(Arc::new(epoch)));
     }
 
-    pub fn push(&mut self, item: Item) {
+    pub(crate) fn push(&mut self, item: Item) {
         self.packager.push(item);
         self.packager.publish();
         while let Some(output) = self.packager.poll() {
@@ -100,7 +100,7 @@ impl Live {
     }
 
     /// 30 pictures a second from `from_ms` to `to_ms` with a keyframe each `gop` pictures (none when 0), and sound beside them.
-    pub fn run(&mut self, from_ms: i64, to_ms: i64, gop: i64, kinds: &[TrackId]) {
+    pub(crate) fn run(&mut self, from_ms: i64, to_ms: i64, gop: i64, kinds: &[TrackId]) {
         let mut frames = Vec::new();
         for n in 0..(to_ms - from_ms) * 30 / 1000 {
             let dts = from_ms * 90 + n * 3000;
@@ -140,7 +140,7 @@ impl Live {
         }
     }
 
-    pub fn get(&self, path: &str, query: Option<&str>) -> String {
+    pub(crate) fn get(&self, path: &str, query: Option<&str>) -> String {
         match self.packager.stream().answer(path, query) {
             Reply::Text(text) => String::from_utf8(text.plain.to_vec()).unwrap(),
             Reply::Wait(_) => "held".into(),
@@ -154,13 +154,14 @@ impl Live {
     }
 }
 
-pub fn both() -> Live {
+pub(crate) fn both() -> Live {
     let mut live = Live::new(CONFIG);
     live.epoch(&[video(0x1f), audio()], 0, false);
     live
 }
 
-pub fn assert_hls_rules(live: &Live) {
+/// What holds for the playlists of any stream at any time (conformance 48, 50, 52, 55, 58, 68).
+pub(crate) fn assert_hls_rules(live: &Live) {
     let stream = live.packager.stream();
     let Some(timing) = stream.timing() else { return };
     let renditions = stream.renditions();

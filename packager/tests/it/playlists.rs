@@ -4,17 +4,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use nova_core::clock::Timestamp;
 use nova_core::delivery::{Pieces, Presentation, Reply};
-use nova_core::live::{Epoch, Item};
-use nova_core::media::{Codec, Frame, Media, Track, TrackId};
+use nova_core::live::Item;
+use nova_packager::Config;
 use nova_packager::presentation::Directives;
-use nova_packager::{Config, Output, Packager, Stream};
 use proptest::prelude::*;
 
 use crate::support::{AUDIO, CONFIG, Live, VIDEO, assert_hls_rules, audio, both, video};
-
-mod support;
 
 #[test]
 fn a_live_stream_as_hls() {
@@ -301,7 +297,6 @@ fn pictures_that_stop_leave_gaps_and_the_sound_goes_on() {
     assert_hls_rules(&live);
 }
 
-/// What holds for the playlists of any stream at any time (conformance 48, 50, 52, 55, 58, 68).
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 

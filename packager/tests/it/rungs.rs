@@ -8,8 +8,6 @@ use nova_core::media::{Frame, Media, Track, TrackId};
 
 use crate::support::{AUDIO, CONFIG, Live, VIDEO, assert_hls_rules, audio, both, video};
 
-mod support;
-
 const RUNG: TrackId = TrackId(0x80);
 const LATE_MS: i64 = 300;
 
@@ -111,7 +109,7 @@ fn a_rung_that_pauses_has_gaps_is_not_offered_and_comes_back_with_a_whole_segmen
     live.packager.expect(["360p"]);
     live.packager.rung("360p", &rung(0x1e));
     // It stops in the middle of segment 2 and comes back in the middle of segment 5.
-    let has = |n: i64| n < 150 || n >= 330;
+    let has = |n: i64| !(150..330).contains(&n);
     run(&mut live, 0, 5_300, has);
     live.packager.pause(RUNG);
     run(&mut live, 5_300, 9_000, has);

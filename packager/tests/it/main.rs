@@ -1,0 +1,6 @@
+//! The packager from outside: items of the hub in, playlists, manifests and objects out.
+
+mod playlists;
+mod recording;
+mod rungs;
+mod support;
