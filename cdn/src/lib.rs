@@ -12,5 +12,5 @@ pub mod origin;
 pub mod store;
 
 pub use body::Body;
-pub use origin::Origin;
+pub use origin::{Origin, What};
 pub use store::LocalStore;

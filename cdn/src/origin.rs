@@ -1,4 +1,5 @@
-//! The origin router: a `GET` under `/live/{stream}/` becomes a question to that stream's `Presentation`, and its reply a response.
+//! The origin router: a `GET` under `/live/{stream}/` or `/vod/{video}/` becomes a question to that one's `Presentation`, and its reply a
+//! response.
 //!
 //! Cache lives follow RFC 8216bis appendix B.1 (conformance 66), every response may be read by any page (CORS), and no cookie, redirect or
 //! session is involved (conformance 87). Text is compressed once per version, objects are served from the packager's own bytes.
@@ -20,7 +21,9 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use metrics::Counter;
 use nova_core::clock::Clock;
-use nova_core::delivery::{Admission, Catalog, Object, ObjectKind, Pieces, Presentation, Reply, Text, TextKind};
+use nova_core::delivery::{
+    Admission, Catalog, Library, Object, ObjectKind, Opening, Pieces, Presentation, Reply, Text, TextKind,
+};
 use nova_core::store::ObjectStore;
 
 use crate::body::Body;
@@ -28,9 +31,19 @@ use crate::body::Body;
 /// Bytes of older segments, read from the store, that are kept for the next viewer who asks.
 const CACHE_BYTES: u64 = 64 << 20;
 
+/// Which of the two a path lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// `/live/{stream}/`
+    Live,
+    /// `/vod/{video}/`
+    Vod,
+}
+
 /// What the origin router works with.
 pub struct Origin {
     catalog: Arc<dyn Catalog>,
+    library: Arc<dyn Library>,
     store: Arc<dyn ObjectStore>,
     clock: Clock,
     stored: moka::future::Cache<String, Bytes>,
@@ -65,14 +78,20 @@ impl Counters {
 }
 
 impl Origin {
-    /// A router over these streams and this store. Install the metrics recorder first.
-    pub fn new(catalog: Arc<dyn Catalog>, store: Arc<dyn ObjectStore>, clock: Clock) -> Self {
+    /// A router over these streams, these videos and the store they lie in. Install the metrics recorder first.
+    pub fn new(
+        catalog: Arc<dyn Catalog>,
+        library: Arc<dyn Library>,
+        store: Arc<dyn ObjectStore>,
+        clock: Clock,
+    ) -> Self {
         let stored = moka::future::Cache::builder()
             .weigher(|_key: &String, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
             .max_capacity(CACHE_BYTES)
             .build();
         Self {
             catalog,
+            library,
             store,
             clock,
             stored,
@@ -80,9 +99,10 @@ impl Origin {
         }
     }
 
-    /// Answers a request for `path`, the part of the URL behind `/live/`.
+    /// Answers a request for `path`, the part of the URL behind `/live/` or `/vod/`.
     pub async fn respond(
         &self,
+        what: What,
         method: &Method,
         path: &str,
         query: Option<&str>,
@@ -99,7 +119,10 @@ impl Origin {
                 .insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
             return response;
         }
-        let mut response = self.answer(path, query, headers, peer).await;
+        let mut response = match what {
+            What::Live => self.live(path, query, headers, peer).await,
+            What::Vod => self.vod(path, query, headers, peer).await,
+        };
         response
             .headers_mut()
             .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -113,15 +136,31 @@ impl Origin {
         response
     }
 
-    async fn answer(&self, path: &str, query: Option<&str>, headers: &HeaderMap, peer: IpAddr) -> Response<Body> {
+    async fn vod(&self, path: &str, query: Option<&str>, headers: &HeaderMap, peer: IpAddr) -> Response<Body> {
+        let Some((name, rest)) = path.split_once('/') else {
+            return self.not_found(None, 1);
+        };
+        match self.library.open(name, rest, query).await {
+            Opening::Found {
+                presentation,
+                admission,
+            } if !is_list(rest) || admission != Admission::Denied => {
+                self.answer(&*presentation, rest, query, headers, peer, &admission)
+                    .await
+            }
+            Opening::Found { .. } | Opening::Unknown => self.not_found(None, 1),
+            Opening::Away => self.busy("what is known of videos cannot be read now, try again"),
+        }
+    }
+
+    async fn live(&self, path: &str, query: Option<&str>, headers: &HeaderMap, peer: IpAddr) -> Response<Body> {
         let Some((name, rest)) = path.split_once('/') else {
             return self.not_found(None, 1);
         };
         let Some(stream) = self.catalog.find(name) else {
             return self.not_found(self.catalog.may_come(name).then_some(1), 1);
         };
-        let is_list = rest.ends_with(".m3u8") || rest.ends_with(".mpd");
-        let admission = if is_list {
+        let admission = if is_list(rest) {
             self.catalog.admits(name, query)
         } else {
             Admission::Open
@@ -129,15 +168,27 @@ impl Origin {
         if admission == Admission::Denied {
             return self.not_found(None, 1);
         }
+        self.answer(&*stream, rest, query, headers, peer, &admission).await
+    }
+
+    async fn answer(
+        &self,
+        stream: &dyn Presentation,
+        rest: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        admission: &Admission,
+    ) -> Response<Body> {
         let mut reply = stream.answer(rest, query);
         if let Reply::Wait(_) = reply {
             self.counters.held.increment(1);
-            reply = hold(&*stream, reply, rest, query).await;
+            reply = hold(stream, reply, rest, query).await;
         }
         match reply {
             Reply::Text(text) => {
-                self.count_viewer(&*stream, headers, peer);
-                match &admission {
+                self.count_viewer(stream, headers, peer);
+                match admission {
                     Admission::Token(token) => self.private_text(&text, token),
                     _ => self.text(&text, headers),
                 }
@@ -161,18 +212,17 @@ impl Origin {
                 self.counters.refused.increment(1);
                 refusal(StatusCode::BAD_REQUEST, why)
             }
-            Reply::Busy | Reply::Wait(_) => {
-                self.counters.refused.increment(1);
-                let mut response = refusal(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "not there within the time a request may be held",
-                );
-                response
-                    .headers_mut()
-                    .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                response
-            }
+            Reply::Busy | Reply::Wait(_) => self.busy("not there within the time a request may be held"),
         }
+    }
+
+    fn busy(&self, why: &'static str) -> Response<Body> {
+        self.counters.refused.increment(1);
+        let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, why);
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
     }
 
     fn not_found(&self, retry_after: Option<u64>, max_age: u64) -> Response<Body> {
@@ -217,6 +267,8 @@ impl Origin {
         out.insert(CONTENT_TYPE, text_type(text.kind));
         let life = match text.kind {
             TextKind::Media { blocking: true } => text.target * 6,
+            // It does not change any more, but may still be deleted or become private.
+            TextKind::Media { blocking: false } if text.ended => ENDED_LIFE,
             _ => text.target / 2,
         };
         out.insert(CACHE_CONTROL, max_age_value(life));
@@ -337,6 +389,13 @@ async fn hold(stream: &dyn Presentation, mut reply: Reply, path: &str, query: Op
     reply
 }
 
+/// Whether a path is that of a playlist or a manifest.
+fn is_list(path: &str) -> bool {
+    path.ends_with(".m3u8") || path.ends_with(".mpd")
+}
+
+/// Cache life of media playlists of what has ended.
+const ENDED_LIFE: Duration = Duration::from_secs(60);
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 

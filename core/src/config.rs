@@ -295,6 +295,8 @@ pub struct LiveConfig {
     pub reconnect_s: u32,
     /// Seconds of newest segments kept in memory; older ones are read from the store.
     pub memory_s: u32,
+    /// Streams that nobody owns are recorded; of the others each says so itself.
+    pub record: bool,
 }
 
 impl Default for LiveConfig {
@@ -306,6 +308,7 @@ impl Default for LiveConfig {
             dvr_s: 0,
             reconnect_s: 60,
             memory_s: 12,
+            record: false,
         }
     }
 }

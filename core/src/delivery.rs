@@ -13,6 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 
+use crate::store::BoxFuture;
+
 /// A reply that is known at once, or a reason to wait or refuse.
 pub enum Reply {
     /// A manifest or playlist.
@@ -165,6 +167,27 @@ pub enum Admission {
     Token(String),
     /// No, and it need not know whether there is a stream.
     Denied,
+}
+
+/// What a library says of a video.
+pub enum Opening {
+    /// It can be watched.
+    Found {
+        /// Answers for it.
+        presentation: Arc<dyn Presentation>,
+        /// Whether this request may have its playlists.
+        admission: Admission,
+    },
+    /// There is none of this name.
+    Unknown,
+    /// It cannot be said now: the database or the store is away.
+    Away,
+}
+
+/// Finds recordings and uploads.
+pub trait Library: Send + Sync {
+    /// Opens the video with this id or name for a request for `path`, the part of the URL behind `/vod/{video}/`, with this query.
+    fn open<'a>(&'a self, video: &'a str, path: &'a str, query: Option<&'a str>) -> BoxFuture<'a, Opening>;
 }
 
 /// Finds streams by name.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge};
 use nova_core::clock::Clock;
 use nova_core::store::{ObjectStore, StoreError};
-use nova_packager::Output;
-use tokio::sync::{Semaphore, mpsc};
+use nova_packager::rendition::Segment;
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// Segments that may wait to be written: about 20 s of 50 streams with sound.
 const QUEUE: usize = 1024;
@@ -19,7 +19,9 @@ const WRITERS: usize = 4;
 const QUIET_S: i64 = 30;
 
 pub(crate) enum Job {
-    Packager(Output),
+    /// Put the segment's pieces under its key, and tell who waits for it.
+    Store(Arc<Segment>, Option<Arc<Notify>>),
+    Delete(String),
     DeletePrefix(String),
 }
 
@@ -69,17 +71,23 @@ async fn run(store: Arc<dyn ObjectStore>, clock: Clock, mut jobs: mpsc::Receiver
         let (store, trouble) = (Arc::clone(&store), Arc::clone(&trouble));
         tokio::spawn(async move {
             let done = match job {
-                Job::Packager(Output::Store(segment)) => match segment.pieces() {
-                    Some(pieces) => {
-                        let done = store.put(&segment.key, pieces.to_vec()).await;
-                        if done.is_ok() {
-                            segment.mark_stored();
+                Job::Store(segment, waits) => {
+                    let done = match segment.pieces() {
+                        Some(pieces) => {
+                            let done = store.put(&segment.key, pieces.to_vec()).await;
+                            if done.is_ok() {
+                                segment.mark_stored();
+                            }
+                            done
                         }
-                        done
+                        None => Ok(()),
+                    };
+                    if let Some(waits) = waits {
+                        waits.notify_one();
                     }
-                    None => Ok(()),
-                },
-                Job::Packager(Output::Delete(key)) => store.delete(&key).await,
+                    done
+                }
+                Job::Delete(key) => store.delete(&key).await,
                 Job::DeletePrefix(prefix) => store.delete_prefix(&prefix).await,
             };
             if let Err(error) = done {

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use ipnet::IpNet;
-use nova_cdn::Origin;
+use nova_cdn::{Origin, What};
 use nova_core::clock::Clock;
 use nova_core::config::HttpConfig;
 use nova_core::shutdown::Shutdown;
@@ -157,10 +157,14 @@ impl Server {
 
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr, tls: bool) -> Result<Response<Body>, Infallible> {
         let uri = request.uri();
-        if let Some(path) = uri.path().strip_prefix("/live/") {
+        let media = match uri.path().strip_prefix("/live/") {
+            Some(path) => Some((What::Live, path)),
+            None => uri.path().strip_prefix("/vod/").map(|path| (What::Vod, path)),
+        };
+        if let Some((what, path)) = media {
             let response = self
                 .origin
-                .respond(request.method(), path, uri.query(), request.headers(), peer)
+                .respond(what, request.method(), path, uri.query(), request.headers(), peer)
                 .await;
             return Ok(response.map(Body::Media));
         }

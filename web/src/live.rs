@@ -12,11 +12,13 @@ use nova_core::live::{Broadcast, Item};
 use nova_core::publish::is_stream_name;
 use nova_core::shutdown::Shutdown;
 use nova_media::{Decision, Gate};
-use nova_packager::{Config, Packager, Stream};
+use nova_packager::{Config, Output, Packager, Stream};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archive, Job};
+use crate::library::VideoLibrary;
 
 /// The streams that can be watched: on air, or ended less than a window ago.
 pub(crate) struct LiveService {
@@ -27,6 +29,7 @@ pub(crate) struct LiveService {
     most_waiting: usize,
     streams: RwLock<HashMap<String, Arc<LiveStream>>>,
     archive: Archive,
+    library: Arc<VideoLibrary>,
     media: Handle,
     shutdown: Shutdown,
     /// What the platform says of streams that somebody owns; set once it is built.
@@ -73,6 +76,7 @@ impl LiveService {
     pub(crate) fn new(
         config: &nova_core::config::Config,
         archive: Archive,
+        library: Arc<VideoLibrary>,
         media: Handle,
         shutdown: Shutdown,
     ) -> Arc<Self> {
@@ -83,6 +87,7 @@ impl LiveService {
             most_waiting: config.http.max_held_per_stream,
             streams: RwLock::default(),
             archive,
+            library,
             media,
             shutdown,
             gate: OnceLock::new(),
@@ -109,12 +114,14 @@ impl LiveService {
             };
             let Some(broadcast) = broadcast else { return };
             let window_s = self.config.window_s.max(self.config.dvr_s);
-            let stream = Arc::new(Stream::new(
-                broadcast.stream(),
-                broadcast.id().to_owned(),
-                window_s,
-                self.most_waiting,
-            ));
+            let id = broadcast.id().to_owned();
+            let recorded = self.records(broadcast.stream());
+            let stream = Arc::new(if recorded {
+                // Its segments lie where the recording's do, from the first one on.
+                Stream::at(VideoLibrary::prefix(&id), id, window_s, self.most_waiting)
+            } else {
+                Stream::new(broadcast.stream(), id, window_s, self.most_waiting)
+            });
             let live = Arc::new(LiveStream {
                 broadcast,
                 stream,
@@ -130,8 +137,13 @@ impl LiveService {
             }
             let service = Arc::clone(&self);
             self.shutdown
-                .spawn(&self.media, async move { service.package(live).await });
+                .spawn(&self.media, async move { service.package(live, recorded).await });
         }
+    }
+
+    fn records(&self, stream: &str) -> bool {
+        let owned = self.gate.get().and_then(|gate| gate.records(stream));
+        owned.unwrap_or(self.config.record)
     }
 
     /// Every stream that can be watched.
@@ -156,7 +168,7 @@ impl LiveService {
         self.streams.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    async fn package(&self, live: Arc<LiveStream>) {
+    async fn package(&self, live: Arc<LiveStream>, recorded: bool) {
         let window_s = self.config.window_s.max(self.config.dvr_s);
         let config = Config {
             segment_ms: self.config.segment_ms,
@@ -168,6 +180,12 @@ impl LiveService {
         let mut reader = live.broadcast.subscribe();
         let (mut batch, mut needs) = (Vec::new(), Vec::new());
         let mut ended = false;
+        let (stored, over) = (Arc::new(Notify::new()), CancellationToken::new());
+        if recorded {
+            let (library, stream) = (Arc::clone(&self.library), Arc::clone(&live.stream));
+            let recording = library.record(stream, Arc::clone(&stored), over.clone());
+            self.shutdown.spawn(&self.media, recording);
+        }
         tracing::info!(
             stream = live.broadcast.stream(),
             broadcast = live.broadcast.id(),
@@ -181,11 +199,20 @@ impl LiveService {
             }
             packager.publish();
             while let Some(output) = packager.poll() {
-                self.archive.offer(Job::Packager(output));
+                match output {
+                    Output::Store(segment) => {
+                        let waits = recorded.then(|| Arc::clone(&stored));
+                        self.archive.offer(Job::Store(segment, waits));
+                    }
+                    // What is recorded stays.
+                    Output::Delete(_) if recorded => {}
+                    Output::Delete(key) => self.archive.offer(Job::Delete(key)),
+                }
             }
             packager.needs(&mut needs);
         }
         drop(reader);
+        over.cancel();
         tracing::info!(
             stream = live.broadcast.stream(),
             broadcast = live.broadcast.id(),
@@ -214,8 +241,10 @@ impl LiveService {
                 _ => {}
             }
         }
-        self.archive
-            .offer(Job::DeletePrefix(format!("{}/", live.stream.prefix())));
+        if !recorded {
+            self.archive
+                .offer(Job::DeletePrefix(format!("{}/", live.stream.prefix())));
+        }
     }
 }
 

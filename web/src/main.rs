@@ -10,6 +10,7 @@ mod archive;
 mod cli;
 mod doctor;
 mod http;
+mod library;
 mod live;
 mod on_air;
 mod operator;

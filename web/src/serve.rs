@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::addresses::Addresses;
 use crate::archive::Archive;
+use crate::library::VideoLibrary;
 use crate::live::LiveService;
 use crate::platform::Platform;
 use crate::tls::Certificates;
@@ -46,6 +47,8 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
     let media_dir = config.data_dir.join("media");
     let store = LocalStore::open(&media_dir).with_context(|| format!("data directory {}", media_dir.display()))?;
     let store: Arc<dyn ObjectStore> = Arc::new(store);
+    let library = VideoLibrary::new(Arc::clone(&store), &config.data_dir, clock.clone()).context("recordings")?;
+    runtimes.media().block_on(library.recover());
     let archive = Archive::new(Arc::clone(&store), clock.clone(), runtimes.media());
     // What a killed process left: its streams are not on air any more. In the background, and names never come again.
     sweep(&media_dir, runtimes.media());
@@ -62,7 +65,13 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
             second_publisher,
         },
     );
-    let service = LiveService::new(&config, archive, runtimes.media().clone(), shutdown.clone());
+    let service = LiveService::new(
+        &config,
+        archive,
+        Arc::clone(&library),
+        runtimes.media().clone(),
+        shutdown.clone(),
+    );
     runtimes.media().spawn(Arc::clone(&service).run(started));
     let expiring = Arc::clone(&hub);
     runtimes.api().spawn(async move {
@@ -105,7 +114,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         .merge(admin::health(&shutdown))
         .merge(pages::router().layer(axum::middleware::from_fn(nova_domain::http::headers::secure)));
     let server = Arc::new(http::Server {
-        origin: Origin::new(Arc::clone(&service) as _, store, clock.clone()),
+        origin: Origin::new(Arc::clone(&service) as _, library, store, clock.clone()),
         pages,
         clock: clock.clone(),
         api: runtimes.api().clone(),

@@ -79,6 +79,7 @@ impl Authorizer {
             id: row.id,
             owner: row.owner_user_id,
             visibility: row.visibility(),
+            record: row.record.0,
             admitted: now,
         };
         // A broadcast that goes on keeps the name it began with, whatever the stream is called now.

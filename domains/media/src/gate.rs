@@ -25,6 +25,8 @@ pub(crate) struct Entry {
     pub(crate) id: StreamId,
     pub(crate) owner: UserId,
     pub(crate) visibility: Visibility,
+    /// What it broadcasts is kept.
+    pub(crate) record: bool,
     /// When its publisher was let in last.
     pub(crate) admitted: Timestamp,
 }
@@ -78,6 +80,11 @@ impl Gate {
         }
     }
 
+    /// Whether what is broadcast under this name is kept; `None` for a stream without an owner.
+    pub fn records(&self, name: &str) -> Option<bool> {
+        self.entries.get(name).map(|entry| entry.record)
+    }
+
     /// Signs and verifies the tokens.
     pub fn tokens(&self) -> &PlaybackTokens {
         &self.tokens
@@ -128,6 +135,7 @@ mod tests {
             id,
             owner,
             visibility,
+            record: false,
             admitted: now,
         };
         gate.admit("My-Show", entry(Visibility::Unlisted));

@@ -26,6 +26,7 @@ mod program;
 mod publishers;
 mod reading_back;
 mod reconnect;
+mod recording;
 mod segments;
 mod streams;
 mod tls;

@@ -14,23 +14,24 @@ use crate::server::{Server, until};
 const SECONDS: u32 = 5;
 
 /// A broadcast ends a second after its encoder has gone: its lists then hold all of it, from the first frame to the last.
-const ENDS_SOON: &[(&str, &str)] = &[("NOVA_LIVE__RECONNECT_S", "1"), ("NOVA_LIVE__SEGMENT_MS", "1000")];
+pub(crate) const ENDS_SOON: &[(&str, &str)] = &[("NOVA_LIVE__RECONNECT_S", "1"), ("NOVA_LIVE__SEGMENT_MS", "1000")];
 
 /// Publishes the clip, waits for the end of the broadcast and compares every packet of both manifests with what was sent.
 fn publish_and_compare(server: &Server, clip: &Path, stream: &str, publish: impl FnOnce(&Path, &str) -> Publisher) {
     let url = format!("{}/{stream}", server.rtmp);
     publish(clip, &url).finish(Duration::from_secs(SECONDS.into()));
     server.until_status(stream, "ended", 20);
-    compare(server, clip, stream);
+    compare(server, clip, &format!("/live/{stream}"));
 }
 
-fn compare(server: &Server, clip: &Path, stream: &str) {
+/// What lies behind both manifests below this path is what was sent.
+pub(crate) fn compare(server: &Server, clip: &Path, path: &str) {
     let clip = clip.to_str().expect("a path");
     for manifest in ["master.m3u8", "manifest.mpd"] {
-        let url = server.url(&format!("/live/{stream}/{manifest}"));
+        let url = server.url(&format!("{path}/{manifest}"));
         let mut shift = HashMap::new();
         for kind in ["v", "a"] {
-            let what = format!("{stream}/{manifest} {kind}");
+            let what = format!("{path}/{manifest} {kind}");
             let (sent, got) = (clip::packets(clip, kind), clip::packets(&url, kind));
             if sent.is_empty() {
                 assert!(got.is_empty(), "{what}: frames that nobody sent");
@@ -42,10 +43,10 @@ fn compare(server: &Server, clip: &Path, stream: &str) {
         if let (Some(video), Some(audio)) = (shift.get("v"), shift.get("a")) {
             assert!(
                 (video - audio).abs() < 0.025,
-                "{stream}/{manifest}: {video} s against {audio} s"
+                "{path}/{manifest}: {video} s against {audio} s"
             );
         }
-        assert_eq!(clip::complaints(&url), "", "{stream}/{manifest}");
+        assert_eq!(clip::complaints(&url), "", "{path}/{manifest}");
     }
 }
 

@@ -137,6 +137,14 @@ impl Server {
         signal(&self.child, name);
     }
 
+    /// Ends the process by a signal; its data folder, for another one to go on with.
+    pub(crate) fn leave(mut self, signal: &str) -> tempfile::TempDir {
+        self.signal(signal);
+        self.until_gone(30);
+        let another = tempfile::tempdir().expect("a temporary folder");
+        std::mem::replace(&mut self.data, another)
+    }
+
     /// Waits for the process to end.
     pub(crate) fn until_gone(&mut self, seconds: u64) -> ExitStatus {
         until("nova to end", seconds, || self.child.try_wait().expect("a child"))

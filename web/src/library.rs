@@ -1,0 +1,311 @@
+//! The library: recordings while they grow and once they are whole. Each is an index over segments that lie in the object store
+//! (`nova_packager::Recording`); nothing is muxed again.
+//!
+//! While a broadcast is recorded, its index is a journal in `{data_dir}/recordings/{id}.jsonl`, to which a line is appended for each segment that has
+//! been stored. At the end the journal becomes the object `vod/{id}/index.jsonl`. A journal that is found at the start belongs to a process that
+//! was killed: it is closed there, and everything up to its last segment can be watched.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use nova_core::clock::Clock;
+use nova_core::delivery::{Admission, Library, Opening};
+use nova_core::store::{BoxFuture, ObjectStore, StoreError};
+use nova_packager::{Recorder, Recording, Stream};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Segments that the indexes of videos that were watched lately hold in all: about 50 hours with a ladder.
+const OPEN_SEGMENTS: u64 = 500_000;
+/// How long a video that nobody asks for stays open.
+const IDLE: Duration = Duration::from_secs(600);
+/// How long the last segments of a broadcast are waited for: a disk that does not take them by then has lost them.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Largest index that is read: a week of one-second segments in five renditions.
+const INDEX_LIMIT: usize = 1 << 30;
+
+/// What a recording holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) duration_us: i64,
+    pub(crate) bytes: u64,
+    pub(crate) size: Option<(u16, u16)>,
+}
+
+impl Facts {
+    fn of(recording: &Recording) -> Self {
+        Self {
+            duration_us: recording.duration_us(),
+            bytes: recording.bytes(),
+            size: recording.size(),
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct VideoLibrary {
+    store: Arc<dyn ObjectStore>,
+    journals: PathBuf,
+    clock: Clock,
+    /// Recordings of what is on air, by the broadcast's id.
+    growing: DashMap<String, Arc<Stream>>,
+    /// Those that are whole and were asked for lately.
+    open: moka::future::Cache<String, Arc<Kept>>,
+}
+
+/// A recording that is whole.
+pub(crate) struct Kept {
+    stream: Arc<Stream>,
+    segments: u32,
+    #[expect(dead_code, reason = "the media domain writes them down")]
+    pub(crate) facts: Facts,
+}
+
+impl VideoLibrary {
+    /// One over this store, with its journals in the data folder.
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, data_dir: &Path, clock: Clock) -> std::io::Result<Arc<Self>> {
+        let journals = data_dir.join("recordings");
+        std::fs::create_dir_all(&journals)?;
+        let open = moka::future::Cache::builder()
+            .weigher(|_folder: &String, kept: &Arc<Kept>| kept.segments.max(100))
+            .max_capacity(OPEN_SEGMENTS)
+            .time_to_idle(IDLE)
+            .build();
+        Ok(Arc::new(Self {
+            store,
+            journals,
+            clock,
+            growing: DashMap::new(),
+            open,
+        }))
+    }
+
+    /// Where the objects of a recorded broadcast lie.
+    pub(crate) fn prefix(id: &str) -> String {
+        format!("vod/{id}")
+    }
+
+    fn index(id: &str) -> String {
+        format!("{}/index.jsonl", Self::prefix(id))
+    }
+
+    /// Closes the journals of a process that was killed.
+    pub(crate) async fn recover(&self) {
+        let Ok(mut files) = tokio::fs::read_dir(&self.journals).await else {
+            return;
+        };
+        while let Ok(Some(file)) = files.next_entry().await {
+            let path = file.path();
+            if path.extension().is_none_or(|extension| extension != "jsonl") {
+                continue;
+            }
+            match self.close_journal(&path).await {
+                Ok(Some(facts)) => tracing::info!(
+                    journal = %path.display(),
+                    seconds = facts.duration_us / 1_000_000,
+                    "a recording whose process was killed is whole again"
+                ),
+                Ok(None) => {}
+                // It stays where it is: the next start tries again.
+                Err(error) => tracing::error!(journal = %path.display(), %error, "a recording cannot be closed"),
+            }
+        }
+    }
+
+    /// Makes the index of a journal; `None` when there was nothing in it.
+    async fn close_journal(&self, path: &Path) -> anyhow::Result<Option<Facts>> {
+        let mut text = String::from_utf8(tokio::fs::read(path).await?)?;
+        let mut facts = None;
+        if let Ok(mut recording) = Recording::read(&text)
+            && !recording.is_empty()
+        {
+            if !recording.has_ended() {
+                // The last line may have been cut off.
+                text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+                text.push_str(&recording.end());
+            }
+            let key = Self::index(recording.stream().id());
+            self.store.put(&key, vec![text.into()]).await?;
+            facts = Some(Facts::of(&recording));
+        }
+        tokio::fs::remove_file(path).await?;
+        Ok(facts)
+    }
+
+    /// Records `stream` until `over`; `stored` is told of each segment that has come to rest.
+    pub(crate) async fn record(self: Arc<Self>, stream: Arc<Stream>, stored: Arc<Notify>, over: CancellationToken) {
+        let id = stream.id().to_owned();
+        let mut recorder = Recorder::new(Arc::clone(&stream));
+        let mut journal = Journal::new(self.journals.join(format!("{id}.jsonl")));
+        while !over.is_cancelled() {
+            tokio::select! {
+                () = stored.notified() => {}
+                () = over.cancelled() => {}
+            }
+            journal.append(recorder.observe()).await;
+            if let Some(recording) = recorder.recording()
+                && !self.growing.contains_key(&id)
+            {
+                self.growing.insert(id.clone(), Arc::clone(recording.stream()));
+            }
+        }
+        let until = self.clock.monotonic_micros() + i64::try_from(SETTLE.as_micros()).unwrap_or(0);
+        while has_unstored(&stream) && self.clock.monotonic_micros() < until {
+            let _again = tokio::time::timeout(Duration::from_millis(200), stored.notified()).await;
+            journal.append(recorder.observe()).await;
+        }
+        journal.append(recorder.finish()).await;
+        if let Some(recording) = recorder.recording()
+            && !recording.is_empty()
+        {
+            let kept = Arc::new(Kept {
+                stream: Arc::clone(recording.stream()),
+                segments: segments_of(recording.stream()),
+                facts: Facts::of(recording),
+            });
+            self.open.insert(id.clone(), kept).await;
+        }
+        if let Err(error) = self.close(&id, journal).await {
+            tracing::error!(broadcast = id, %error, "the index of a recording cannot be stored; its journal is closed at the next start");
+        }
+        self.growing.remove(&id);
+    }
+
+    async fn close(&self, id: &str, journal: Journal) -> anyhow::Result<()> {
+        anyhow::ensure!(journal.pending.is_empty(), "the disk does not take the journal");
+        if tokio::fs::try_exists(&journal.path).await? {
+            self.close_journal(&journal.path).await?;
+            tracing::info!(broadcast = id, "recording is whole");
+        }
+        Ok(())
+    }
+
+    /// The finished recording in this folder; `None` when there is none.
+    pub(crate) async fn kept(&self, folder: &str) -> Result<Option<Arc<Kept>>, Arc<StoreError>> {
+        let read = async {
+            let key = Self::index(folder);
+            let bytes = self.store.get(&key).await?;
+            let broken = |why: String| StoreError::Io {
+                key: key.clone(),
+                source: std::io::Error::new(ErrorKind::InvalidData, why),
+            };
+            if bytes.len() > INDEX_LIMIT {
+                return Err(broken("the index is too large".into()));
+            }
+            // Long indexes take some milliseconds to read.
+            let read = tokio::task::spawn_blocking(move || {
+                let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
+                Recording::read(text).map_err(|error| error.to_string())
+            });
+            let recording = read.await.map_err(|error| broken(error.to_string()))?.map_err(broken)?;
+            Ok(Arc::new(Kept {
+                stream: Arc::clone(recording.stream()),
+                segments: segments_of(recording.stream()),
+                facts: Facts::of(&recording),
+            }))
+        };
+        match self.open.try_get_with_by_ref(folder, read).await {
+            Ok(kept) => Ok(Some(kept)),
+            Err(error) if matches!(*error, StoreError::NotFound(_) | StoreError::BadKey(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes everything of a recording.
+    #[expect(dead_code, reason = "the media domain's deletion calls it")]
+    pub(crate) async fn delete(&self, folder: &str) -> Result<(), StoreError> {
+        self.open.invalidate(folder).await;
+        self.store.delete_prefix(&format!("{}/", Self::prefix(folder))).await
+    }
+
+    async fn find(&self, folder: &str) -> Opening {
+        let growing = self.growing.get(folder).map(|growing| Arc::clone(growing.value()));
+        let stream = match growing {
+            Some(growing) => growing,
+            None => match self.kept(folder).await {
+                Ok(Some(kept)) => Arc::clone(&kept.stream),
+                Ok(None) => return Opening::Unknown,
+                Err(error) => {
+                    tracing::warn!(folder, %error, "the index of a recording cannot be read");
+                    return Opening::Away;
+                }
+            },
+        };
+        Opening::Found {
+            presentation: stream,
+            admission: Admission::Open,
+        }
+    }
+}
+
+fn segments_of(stream: &Stream) -> u32 {
+    let renditions = stream.renditions();
+    let sum: usize = renditions.iter().map(|rendition| rendition.peek().segments.len()).sum();
+    u32::try_from(sum).unwrap_or(u32::MAX)
+}
+
+fn has_unstored(stream: &Stream) -> bool {
+    let renditions = stream.renditions();
+    renditions.iter().any(|rendition| {
+        let segments = Arc::clone(&rendition.peek().segments);
+        segments.iter().any(|segment| !segment.gap && !segment.is_stored())
+    })
+}
+
+impl Library for VideoLibrary {
+    fn open<'a>(&'a self, video: &'a str, _path: &'a str, _query: Option<&'a str>) -> BoxFuture<'a, Opening> {
+        Box::pin(self.find(video))
+    }
+}
+
+/// The file of a recording that grows. What the disk does not take waits in memory, and the file never holds half of it.
+struct Journal {
+    path: PathBuf,
+    pending: String,
+    /// Length of what is whole.
+    length: u64,
+    warned: bool,
+}
+
+impl Journal {
+    const fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            pending: String::new(),
+            length: 0,
+            warned: false,
+        }
+    }
+
+    async fn append(&mut self, lines: String) {
+        self.pending.push_str(&lines);
+        if self.pending.is_empty() {
+            return;
+        }
+        let (path, length) = (self.path.clone(), self.length);
+        let bytes = Bytes::from(std::mem::take(&mut self.pending));
+        let text = bytes.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let mut file = std::fs::File::options().create(true).append(true).open(path)?;
+            file.write_all(&text).inspect_err(|_full| {
+                let _best_effort = file.set_len(length);
+            })
+        });
+        match written.await.map_err(std::io::Error::other).and_then(|written| written) {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                self.warned = false;
+            }
+            Err(error) => {
+                self.pending = String::from_utf8_lossy(&bytes).into_owned();
+                if !std::mem::replace(&mut self.warned, true) {
+                    tracing::error!(journal = %self.path.display(), %error, "the journal of a recording cannot be written");
+                }
+            }
+        }
+    }
+}
