@@ -8,6 +8,7 @@
 //! [`hls`] and [`dash`] (text), [`presentation`] (requests), [`recording`] (what a broadcast leaves).
 #![warn(missing_docs)]
 
+pub mod captions;
 pub mod dash;
 pub mod fmp4;
 pub mod hls;

@@ -12,6 +12,7 @@ use nova_core::clock::Timestamp;
 use nova_core::live::{Epoch, Item};
 use nova_core::media::{Codec, Frame, Media, Track, TrackId, rescale};
 
+use crate::captions;
 use crate::fmp4::fragment::Chunk;
 use crate::fmp4::init;
 use crate::rendition::{BitRate, OpenSegment, Part, Rendition, Segment, View};
@@ -765,6 +766,11 @@ impl Packager {
     }
 
     fn place(&mut self, index: usize, frame: Frame) {
+        let track = &self.tracks[index];
+        let captions = captions::of(track.track.codec, &frame.payload);
+        if !captions.is_empty() {
+            track.rendition.add_captions(captions);
+        }
         if self.tracks[index].composition_shift.is_none() {
             let video = self.tracks[index].track.is_video();
             self.tracks[index].composition_shift = Some(if video { frame.composition_offset } else { 0 });

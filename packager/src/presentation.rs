@@ -356,6 +356,7 @@ impl Stream {
                 view.ended,
                 view.inits.len(),
                 rendition.bit_rate().peak == 0,
+                rendition.captions().0,
             )
                 .hash(&mut hasher);
         }

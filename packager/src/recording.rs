@@ -15,6 +15,7 @@ use nova_core::clock::Timestamp;
 use nova_core::media::{Codec, Media, Track, TrackId, rescale};
 use serde::{Deserialize, Serialize};
 
+use crate::captions::Captions;
 use crate::rendition::{BitRate, OpenSegment, Rendition, Segment, View};
 use crate::stream::{Period, Stream, Timing};
 
@@ -76,6 +77,10 @@ enum Entry {
         rendition: usize,
         numerator: u32,
         denominator: u32,
+    },
+    Captions {
+        rendition: usize,
+        services: u8,
     },
     End,
 }
@@ -143,6 +148,7 @@ struct Kept {
     tracks: Vec<Arc<Track>>,
     segments: Arc<Vec<Arc<Segment>>>,
     frame_rate: Option<(u32, u32)>,
+    captions: Captions,
     rate: BitRate,
     bits: u128,
     ticks: u128,
@@ -277,6 +283,7 @@ impl Recording {
                     tracks: Vec::new(),
                     segments: Arc::default(),
                     frame_rate: None,
+                    captions: Captions::default(),
                     rate: BitRate::default(),
                     bits: 0,
                     ticks: 0,
@@ -341,6 +348,10 @@ impl Recording {
                 let kept = self.renditions.get_mut(rendition)?;
                 kept.frame_rate = Some((numerator, (denominator > 0).then_some(denominator)?));
             }
+            Entry::Captions { rendition, services } => {
+                let kept = self.renditions.get_mut(rendition)?;
+                kept.captions = kept.captions.with(Captions(services));
+            }
             Entry::End => self.ended = true,
         }
         Some(())
@@ -363,6 +374,7 @@ impl Recording {
             };
             rendition.set_bit_rate(kept.rate);
             rendition.set_frame_rate(kept.frame_rate);
+            rendition.add_captions(kept.captions);
             kept.rendition = Some(Arc::clone(&rendition));
             shown.push(rendition);
         }
@@ -545,6 +557,14 @@ impl Recorder {
                     denominator,
                 };
                 recording.add(rate, &mut lines);
+            }
+            let captions = rendition.captions();
+            if !recording.renditions[index].captions.has(captions) {
+                let entry = Entry::Captions {
+                    rendition: index,
+                    services: captions.0,
+                };
+                recording.add(entry, &mut lines);
             }
             let view = rendition.view();
             let next = recording.renditions[index].segments.last().map(|last| last.msn + 1);

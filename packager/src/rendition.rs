@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll};
 
@@ -16,6 +16,8 @@ use nova_core::clock::Timestamp;
 use nova_core::delivery::Text;
 use nova_core::media::{Track, rescale};
 use tokio::sync::oneshot;
+
+use crate::captions::Captions;
 
 /// A part of a segment: one CMAF chunk (HLS partial segment, DASH chunk).
 #[derive(Clone, Debug)]
@@ -280,6 +282,7 @@ pub struct Rendition {
     waiters: Mutex<Waiters>,
     rate: ArcSwap<BitRate>,
     frame_rate: ArcSwap<Option<(u32, u32)>>,
+    captions: AtomicU8,
 }
 
 #[derive(Debug, Default)]
@@ -297,6 +300,7 @@ impl Rendition {
             waiters: Mutex::default(),
             rate: ArcSwap::default(),
             frame_rate: ArcSwap::default(),
+            captions: AtomicU8::new(0),
         }
     }
 
@@ -326,6 +330,15 @@ impl Rendition {
 
     pub(crate) fn set_frame_rate(&self, rate: Option<(u32, u32)>) {
         self.frame_rate.store(Arc::new(rate));
+    }
+
+    /// The closed captions that have been in its pictures.
+    pub fn captions(&self) -> Captions {
+        Captions(self.captions.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add_captions(&self, captions: Captions) {
+        self.captions.fetch_or(captions.0, Ordering::Relaxed);
     }
 
     /// Puts `view` in place and wakes exactly those it satisfies.

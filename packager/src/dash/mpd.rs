@@ -205,6 +205,19 @@ impl Mpd<'_> {
                         );
                         out.push_str("        <UTCTiming schemeIdUri=\"urn:mpeg:dash:utc:http-xsdate:2014\" value=\"../../time\"/>\n      </ProducerReferenceTime>\n");
                     }
+                    // SCTE 214-1 7.4: channels of 608, services of 708. Accessibility comes before Role (23009-1 5.3.7).
+                    for id in rendition.captions().instream_ids() {
+                        let _infallible = match id.strip_prefix("SERVICE") {
+                            Some(service) => writeln!(
+                                out,
+                                "      <Accessibility schemeIdUri=\"urn:scte:dash:cc:cea-708:2015\" value=\"{service}=lang:und\"/>"
+                            ),
+                            None => writeln!(
+                                out,
+                                "      <Accessibility schemeIdUri=\"urn:scte:dash:cc:cea-608:2015\" value=\"{id}\"/>"
+                            ),
+                        };
+                    }
                     out.push_str("      <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>\n");
                 }
                 self.representation(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nova_core::media::Media;
 
+use crate::captions::Captions;
 use crate::rendition::{BitRate, Rendition};
 
 /// Renders the list for `renditions`, whose media playlists are in the folder `id`.
@@ -41,6 +42,17 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
             }
         }
     }
+    let captions = videos.iter().fold(Captions::default(), |all, (rendition, _)| {
+        all.with(rendition.captions())
+    });
+    for (number, id) in captions.instream_ids().into_iter().enumerate() {
+        let _infallible = writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"Captions {}\",DEFAULT={},AUTOSELECT=YES,INSTREAM-ID=\"{id}\"",
+            number + 1,
+            if number == 0 { "YES" } else { "NO" },
+        );
+    }
     let highest = |codec: &str| {
         let rates = sounds
             .iter()
@@ -59,6 +71,7 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
                 &view.track.codec_string,
                 Some((rendition, &view.track.media)),
                 None,
+                captions,
             );
             let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
         }
@@ -69,13 +82,15 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
                 average: own.average + sound.average,
             };
             let both = format!("{},{codec}", view.track.codec_string);
-            variant(&mut out, rate, &both, Some((rendition, &view.track.media)), Some(group));
+            let picture = Some((*rendition, &view.track.media));
+            variant(&mut out, rate, &both, picture, Some(group), captions);
             let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
         }
     }
     if videos.is_empty() {
         for (rendition, view) in &sounds {
-            variant(&mut out, rendition.bit_rate(), &view.track.codec_string, None, None);
+            let own = &view.track.codec_string;
+            variant(&mut out, rendition.bit_rate(), own, None, None, captions);
             let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
         }
     }
@@ -88,6 +103,7 @@ fn variant(
     codecs: &str,
     video: Option<(&Arc<Rendition>, &Media)>,
     group: Option<usize>,
+    captions: Captions,
 ) {
     let _infallible = write!(
         out,
@@ -101,7 +117,12 @@ fn variant(
             let millis = (u64::from(numerator) * 1000 + u64::from(denominator) / 2) / u64::from(denominator);
             let _infallible = write!(out, ",FRAME-RATE={}.{:03}", millis / 1000, millis % 1000);
         }
-        out.push_str(",CLOSED-CAPTIONS=NONE");
+        // All variants have the group, or all have none (RFC 8216 4.3.4.2).
+        out.push_str(if captions.is_empty() {
+            ",CLOSED-CAPTIONS=NONE"
+        } else {
+            ",CLOSED-CAPTIONS=\"cc\""
+        });
     }
     if let Some(group) = group {
         let _infallible = write!(out, ",AUDIO=\"audio{group}\"");

@@ -412,3 +412,33 @@ fn a_growing_segment_is_broken_off_when_it_cannot_be_told_to_its_end() {
         Poll::Ready(Some(Err(_)))
     ));
 }
+
+#[test]
+fn conformance_38_captions_inside_the_pictures_are_told_in_hls_and_dash() {
+    let mut live = both();
+    live.run(0, 3_000, 60, &[VIDEO, AUDIO]);
+    assert!(live.get("master.m3u8", None).contains("CLOSED-CAPTIONS=NONE"));
+    let mut payload = vec![0, 0, 0, 18, 6, 4, 14];
+    payload.extend(b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x2c\xff\x80");
+    payload.extend([0, 0, 0, 2, 0x65, 1]);
+    live.push(Item::Frame(Frame {
+        track: VIDEO,
+        dts: 270_000,
+        composition_offset: 0,
+        duration: None,
+        keyframe: false,
+        payload: payload.into(),
+    }));
+    live.run(3_100, 6_100, 60, &[VIDEO, AUDIO]);
+    let list = live.get("master.m3u8", None);
+    assert!(list.contains("#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"Captions 1\",DEFAULT=YES,AUTOSELECT=YES,INSTREAM-ID=\"CC1\"\n"), "{list}");
+    assert!(
+        list.contains(",CLOSED-CAPTIONS=\"cc\"") && !list.contains("NONE"),
+        "{list}"
+    );
+    let mpd = live.get("manifest.mpd", None);
+    assert!(
+        mpd.contains("<Accessibility schemeIdUri=\"urn:scte:dash:cc:cea-608:2015\" value=\"CC1\"/>"),
+        "{mpd}"
+    );
+}
