@@ -160,7 +160,7 @@ impl Origin {
         let Some(stream) = self.catalog.find(name) else {
             return self.not_found(self.catalog.may_come(name).then_some(1), 1);
         };
-        let admission = if is_list(rest) {
+        let admission = if is_list(rest) || rest == "thumbnail.jpg" {
             self.catalog.admits(name, query)
         } else {
             Admission::Open
@@ -200,6 +200,15 @@ impl Origin {
                 let mut response = Response::new(Body::growing(pieces));
                 response.headers_mut().insert(CONTENT_TYPE, content_type(kind));
                 response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+                response
+            }
+            Reply::Still(jpeg) => {
+                self.counters.objects.increment(1);
+                self.counters.bytes.increment(jpeg.len() as u64);
+                let mut response = Response::new(Body::full(jpeg));
+                let out = response.headers_mut();
+                out.insert(CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
+                out.insert(CACHE_CONTROL, max_age_value(STILL_LIFE));
                 response
             }
             Reply::NotFound if rest == "master.m3u8" || rest == "manifest.mpd" => self.not_found(Some(1), 1),
@@ -394,6 +403,8 @@ fn is_list(path: &str) -> bool {
     path.ends_with(".m3u8") || path.ends_with(".mpd")
 }
 
+/// Cache life of stills: a new one comes about every five seconds.
+const STILL_LIFE: Duration = Duration::from_secs(2);
 /// Cache life of media playlists of what has ended.
 const ENDED_LIFE: Duration = Duration::from_secs(60);
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");

@@ -35,6 +35,8 @@ pub struct Config {
     pub publish: PublishConfig,
     /// Packaging.
     pub live: LiveConfig,
+    /// The bitrate ladder.
+    pub transcode: TranscodeConfig,
     /// Workers of each runtime.
     pub runtime: RuntimeConfig,
     /// The database's connections.
@@ -61,6 +63,7 @@ impl Default for Config {
             admin: AdminConfig::default(),
             publish: PublishConfig::default(),
             live: LiveConfig::default(),
+            transcode: TranscodeConfig::default(),
             runtime: RuntimeConfig::default(),
             database: DatabaseConfig::default(),
             mail: MailConfig::default(),
@@ -313,6 +316,31 @@ impl Default for LiveConfig {
     }
 }
 
+/// The bitrate ladder.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct TranscodeConfig {
+    /// `off`, `auto` (rungs below the source that the machine affords), or a list such as `720p:2800k,480p:1200k`.
+    pub ladder: String,
+    /// Cores that the ladders of all live streams may take together with `auto`; 0 is three quarters of the machine's.
+    pub cores: f32,
+    /// Memory of one worker process, MiB.
+    pub memory_mb: u32,
+    /// The worker program; empty is `nova-transcode` beside this one.
+    pub worker: PathBuf,
+}
+
+impl Default for TranscodeConfig {
+    fn default() -> Self {
+        Self {
+            ladder: "auto".into(),
+            cores: 0.0,
+            memory_mb: 1024,
+            worker: PathBuf::new(),
+        }
+    }
+}
+
 /// Worker threads of each runtime.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -449,6 +477,7 @@ impl Config {
         range("live.dvr_s", self.live.dvr_s, 0, 7 * 86_400)?;
         range("live.reconnect_s", self.live.reconnect_s, 0, 86_400)?;
         range("live.memory_s", self.live.memory_s, 4, 3600)?;
+        range("transcode.memory_mb", self.transcode.memory_mb, 128, 65_536)?;
         if self.live.part_ms * 2 > self.live.segment_ms {
             return Err(ConfigError::Value {
                 key: "live.part_ms",

@@ -39,6 +39,8 @@ pub enum Reply {
         /// The pieces. An error breaks the response off, so that nobody takes what there is for the whole.
         pieces: Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>,
     },
+    /// A JPEG of what is on air; the next one has the same name.
+    Still(Bytes),
     /// Not there yet, but coming: wait, then ask again.
     Wait(Wait),
     /// Not there.

@@ -6,32 +6,28 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use nova_core::config::{LiveConfig, PublishAuth};
+use bytes::Bytes;
+use nova_core::config::PublishAuth;
 use nova_core::delivery::{Admission, Audience, Catalog, Presentation, Reply};
-use nova_core::live::{Broadcast, Item};
+use nova_core::live::Broadcast;
 use nova_core::publish::is_stream_name;
-use nova_core::shutdown::Shutdown;
 use nova_media::{Decision, Gate};
-use nova_packager::{Config, Output, Packager, Stream};
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
-use tokio_util::sync::CancellationToken;
+use nova_packager::Stream;
+use tokio::sync::mpsc;
 
-use crate::archive::{Archive, Job};
+use crate::archive::Job;
 use crate::library::VideoLibrary;
+use crate::packaging::{self, Means, Still};
 
 /// The streams that can be watched: on air, or ended less than a window ago.
 pub(crate) struct LiveService {
-    config: LiveConfig,
+    means: Means,
+    record: bool,
     auth: PublishAuth,
     /// With stream keys from the configuration: the names that may come on air.
     known: Vec<String>,
     most_waiting: usize,
     streams: RwLock<HashMap<String, Arc<LiveStream>>>,
-    archive: Archive,
-    library: Arc<VideoLibrary>,
-    media: Handle,
-    shutdown: Shutdown,
     /// What the platform says of streams that somebody owns; set once it is built.
     gate: OnceLock<Arc<Gate>>,
 }
@@ -40,6 +36,7 @@ pub(crate) struct LiveService {
 pub(crate) struct LiveStream {
     pub(crate) broadcast: Arc<Broadcast>,
     pub(crate) stream: Arc<Stream>,
+    still: Still,
     /// The broadcast of this name that ended less than a window ago: who still watches it may finish.
     before: ArcSwapOption<LiveStream>,
 }
@@ -60,6 +57,10 @@ impl LiveStream {
 
 impl Presentation for LiveStream {
     fn answer(&self, path: &str, query: Option<&str>) -> Reply {
+        if path == "thumbnail.jpg" {
+            let still = self.still.load_full();
+            return still.map_or(Reply::NotFound, |still| Reply::Still(Bytes::clone(&still)));
+        }
         self.ask(path, |stream| stream.answer(path, query))
     }
 
@@ -73,23 +74,15 @@ impl Presentation for LiveStream {
 }
 
 impl LiveService {
-    pub(crate) fn new(
-        config: &nova_core::config::Config,
-        archive: Archive,
-        library: Arc<VideoLibrary>,
-        media: Handle,
-        shutdown: Shutdown,
-    ) -> Arc<Self> {
+    /// `means` packages what starts; of the configuration, who may publish and how many requests may wait.
+    pub(crate) fn new(config: &nova_core::config::Config, means: Means) -> Arc<Self> {
         Arc::new(Self {
-            config: config.live,
+            means,
+            record: config.live.record,
             auth: config.publish.auth,
             known: config.publish.keys.keys().cloned().collect(),
             most_waiting: config.http.max_held_per_stream,
             streams: RwLock::default(),
-            archive,
-            library,
-            media,
-            shutdown,
             gate: OnceLock::new(),
         })
     }
@@ -110,10 +103,10 @@ impl LiveService {
         loop {
             let broadcast = tokio::select! {
                 broadcast = started.recv() => broadcast,
-                () = self.shutdown.end().cancelled() => None,
+                () = self.means.shutdown.end().cancelled() => None,
             };
             let Some(broadcast) = broadcast else { return };
-            let window_s = self.config.window_s.max(self.config.dvr_s);
+            let window_s = self.means.config.window_s;
             let id = broadcast.id().to_owned();
             let recorded = self.records(broadcast.stream());
             let stream = Arc::new(if recorded {
@@ -125,6 +118,7 @@ impl LiveService {
             let live = Arc::new(LiveStream {
                 broadcast,
                 stream,
+                still: Still::default(),
                 before: ArcSwapOption::empty(),
             });
             {
@@ -136,14 +130,15 @@ impl LiveService {
                 }
             }
             let service = Arc::clone(&self);
-            self.shutdown
-                .spawn(&self.media, async move { service.package(live, recorded).await });
+            self.means
+                .shutdown
+                .spawn(&self.means.media, async move { service.package(live, recorded).await });
         }
     }
 
     fn records(&self, stream: &str) -> bool {
         let owned = self.gate.get().and_then(|gate| gate.records(stream));
-        owned.unwrap_or(self.config.record)
+        owned.unwrap_or(self.record)
     }
 
     /// Every stream that can be watched.
@@ -169,50 +164,14 @@ impl LiveService {
     }
 
     async fn package(&self, live: Arc<LiveStream>, recorded: bool) {
-        let window_s = self.config.window_s.max(self.config.dvr_s);
-        let config = Config {
-            segment_ms: self.config.segment_ms,
-            part_ms: self.config.part_ms,
-            window_s,
-            memory_s: self.config.memory_s,
-        };
-        let mut packager = Packager::new(Arc::clone(&live.stream), config);
-        let mut reader = live.broadcast.subscribe();
-        let (mut batch, mut needs) = (Vec::new(), Vec::new());
-        let mut ended = false;
-        let (stored, over) = (Arc::new(Notify::new()), CancellationToken::new());
-        if recorded {
-            let (library, stream) = (Arc::clone(&self.library), Arc::clone(&live.stream));
-            let recording = library.record(stream, Arc::clone(&stored), over.clone());
-            self.shutdown.spawn(&self.media, recording);
-        }
         tracing::info!(
             stream = live.broadcast.stream(),
             broadcast = live.broadcast.id(),
+            recorded,
             "broadcast started"
         );
-        while !ended {
-            reader.receive(&mut batch, &needs).await;
-            for item in batch.drain(..) {
-                ended |= matches!(item, Item::End);
-                packager.push(item);
-            }
-            packager.publish();
-            while let Some(output) = packager.poll() {
-                match output {
-                    Output::Store(segment) => {
-                        let waits = recorded.then(|| Arc::clone(&stored));
-                        self.archive.offer(Job::Store(segment, waits));
-                    }
-                    // What is recorded stays.
-                    Output::Delete(_) if recorded => {}
-                    Output::Delete(key) => self.archive.offer(Job::Delete(key)),
-                }
-            }
-            packager.needs(&mut needs);
-        }
-        drop(reader);
-        over.cancel();
+        let still = Arc::clone(&live.still);
+        packaging::run(&self.means, &live.broadcast, &live.stream, recorded, still).await;
         tracing::info!(
             stream = live.broadcast.stream(),
             broadcast = live.broadcast.id(),
@@ -220,8 +179,8 @@ impl LiveService {
         );
         // Viewers finish what they have begun; then nothing of it is kept.
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(u64::from(window_s))) => {}
-            () = self.shutdown.close().cancelled() => {}
+            () = tokio::time::sleep(Duration::from_secs(u64::from(self.means.config.window_s))) => {}
+            () = self.means.shutdown.close().cancelled() => {}
         }
         {
             let mut streams = self.write();
@@ -242,7 +201,8 @@ impl LiveService {
             }
         }
         if !recorded {
-            self.archive
+            self.means
+                .archive
                 .offer(Job::DeletePrefix(format!("{}/", live.stream.prefix())));
         }
     }

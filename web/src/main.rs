@@ -14,11 +14,13 @@ mod library;
 mod live;
 mod on_air;
 mod operator;
+mod packaging;
 mod pages;
 mod platform;
 mod publish;
 mod serve;
 mod tls;
+mod transcoding;
 
 /// Small allocations come and go with every frame; this allocator gives freed pages back sooner than the system's.
 #[global_allocator]

@@ -22,9 +22,10 @@ use crate::addresses::Addresses;
 use crate::archive::Archive;
 use crate::library::VideoLibrary;
 use crate::live::LiveService;
+use crate::packaging::Means;
 use crate::platform::Platform;
 use crate::tls::Certificates;
-use crate::{admin, http, on_air, pages};
+use crate::{admin, http, on_air, pages, transcoding};
 
 /// How long a drain may take before the process ends all the same.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
@@ -65,13 +66,21 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
             second_publisher,
         },
     );
-    let service = LiveService::new(
-        &config,
+    let means = Means {
+        config: nova_packager::Config {
+            segment_ms: config.live.segment_ms,
+            part_ms: config.live.part_ms,
+            window_s: config.live.window_s.max(config.live.dvr_s),
+            memory_s: config.live.memory_s,
+        },
         archive,
-        Arc::clone(&library),
-        runtimes.media().clone(),
-        shutdown.clone(),
-    );
+        library: Arc::clone(&library),
+        transcoder: transcoding::transcoder(&config.transcode, &clock, runtimes.media())?,
+        clock: clock.clone(),
+        media: runtimes.media().clone(),
+        shutdown: shutdown.clone(),
+    };
+    let service = LiveService::new(&config, means);
     runtimes.media().spawn(Arc::clone(&service).run(started));
     let expiring = Arc::clone(&hub);
     runtimes.api().spawn(async move {

@@ -421,7 +421,7 @@ fn conformance_38_captions_inside_the_pictures_are_told_in_hls_and_dash() {
     let mut payload = vec![0, 0, 0, 18, 6, 4, 14];
     payload.extend(b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x2c\xff\x80");
     payload.extend([0, 0, 0, 2, 0x65, 1]);
-    live.push(Item::Frame(Frame {
+    live.push(Item::Frame(nova_core::media::Frame {
         track: VIDEO,
         dts: 270_000,
         composition_offset: 0,

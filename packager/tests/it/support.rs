@@ -149,6 +149,7 @@ impl Live {
             Reply::Busy => "503".into(),
             Reply::Object(object) => format!("{} bytes", object.pieces.len()),
             Reply::Stored { range, .. } => format!("stored {range:?}"),
+            Reply::Still(_) => "still".into(),
             Reply::Growing { .. } => "growing".into(),
         }
     }

@@ -29,6 +29,8 @@ impl Server {
     pub(crate) fn start_in(data: tempfile::TempDir, variables: &[(&str, &str)]) -> Self {
         let mut command = nova();
         command.args(["serve", "--dev"]).env("NOVA_DATA_DIR", data.path());
+        // What a test is not about must not take its machine.
+        command.env("NOVA_TRANSCODE__LADDER", "off");
         for listener in ["HTTP", "RTMP", "ADMIN"] {
             command.env(format!("NOVA_{listener}__ADDR"), "127.0.0.1:0");
         }

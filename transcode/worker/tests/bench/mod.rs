@@ -29,7 +29,10 @@ pub struct Clip {
 
 /// Runs a program and returns what it has printed on both outputs.
 pub fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().expect("the program is there");
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("the program is there");
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     assert!(output.status.success(), "{program} {arguments:?}: {text}");
@@ -46,9 +49,14 @@ pub fn clip(dir: &Path, name: &str, arguments: &str) -> Clip {
     run("ffmpeg", &all);
     let bytes = std::fs::read(&file).unwrap();
     let fields = "stream=codec_name,width,height,sample_rate,channels,time_base";
-    let stream = run("ffprobe", &["-v", "error", "-show_entries", fields, "-of", "default=nk=0:nw=1", path]);
+    let stream = run(
+        "ffprobe",
+        &["-v", "error", "-show_entries", fields, "-of", "default=nk=0:nw=1", path],
+    );
     let field = |name: &str| {
-        let line = stream.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let line = stream
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.unwrap_or_default().to_owned()
     };
     let timescale: u32 = field("time_base").trim_start_matches("1/").parse().unwrap();
@@ -87,7 +95,19 @@ pub fn clip(dir: &Path, name: &str, arguments: &str) -> Clip {
         media,
     };
     let entries = "packet=pts,dts,pos,size,flags";
-    let packets = run("ffprobe", &["-v", "error", "-show_packets", "-show_entries", entries, "-of", "compact=p=0", path]);
+    let packets = run(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-show_packets",
+            "-show_entries",
+            entries,
+            "-of",
+            "compact=p=0",
+            path,
+        ],
+    );
     let frames = packets.lines().filter(|line| line.contains("pos=")).map(|line| {
         let fields: BTreeMap<&str, &str> = line.split('|').filter_map(|field| field.split_once('=')).collect();
         let number = |name: &str| fields[name].parse::<i64>().unwrap();
@@ -108,7 +128,10 @@ pub fn clip(dir: &Path, name: &str, arguments: &str) -> Clip {
 
 /// The body of the first box of that kind.
 fn body(file: &[u8], kind: &[u8; 4]) -> Bytes {
-    let at = file.windows(4).position(|bytes| bytes == kind).expect("the box is there");
+    let at = file
+        .windows(4)
+        .position(|bytes| bytes == kind)
+        .expect("the box is there");
     let len = u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize;
     Bytes::copy_from_slice(&file[at + 4..at - 4 + len])
 }
@@ -208,7 +231,10 @@ impl Driver {
                     assert!(self.tracks.insert(track.id, track).is_none(), "a track is told once");
                 }
                 Event::Frame(frame) => {
-                    assert!(self.tracks.contains_key(&frame.track), "a track comes before its frames");
+                    assert!(
+                        self.tracks.contains_key(&frame.track),
+                        "a track comes before its frames"
+                    );
                     self.paused.remove(&frame.track);
                     self.frames.entry(frame.track).or_default().push(frame);
                 }
@@ -254,7 +280,13 @@ pub fn times(frames: &[Frame]) -> Vec<i64> {
 }
 
 pub fn keys(frames: &[Frame]) -> Vec<i64> {
-    times(&frames.iter().filter(|frame| frame.keyframe).cloned().collect::<Vec<_>>())
+    times(
+        &frames
+            .iter()
+            .filter(|frame| frame.keyframe)
+            .cloned()
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Mean SSIM of a rung against the clip's pictures, frame by frame.
@@ -289,7 +321,10 @@ pub fn ssim(dir: &Path, track: &Track, frames: &[Frame], clip: &Clip) -> f64 {
     };
     let filter = format!("[0:v]setpts=N[a];[1:v]scale={width}:{height}:flags=bilinear,setpts=N[b];[a][b]ssim");
     let (rung, source) = (file.to_str().unwrap(), clip.file.to_str().unwrap());
-    let text = run("ffmpeg", &["-i", rung, "-i", source, "-lavfi", &filter, "-f", "null", "-"]);
+    let text = run(
+        "ffmpeg",
+        &["-i", rung, "-i", source, "-lavfi", &filter, "-f", "null", "-"],
+    );
     let all = text.rsplit_once("All:").expect("a result").1;
     all.split_whitespace().next().unwrap().parse().unwrap()
 }
