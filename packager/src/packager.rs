@@ -81,6 +81,8 @@ pub struct Packager {
     leader_us: i64,
     /// Names of the rungs that this epoch is to have.
     expected: Vec<String>,
+    /// Told once the first views are in place: before it is known, nothing is answered.
+    timing: Option<Timing>,
 }
 
 enum State {
@@ -304,6 +306,7 @@ impl Packager {
             skipped: false,
             leader_us: i64::MIN,
             expected: Vec::new(),
+            timing: None,
         }
     }
 
@@ -404,6 +407,9 @@ impl Packager {
         for track in self.tracks.iter_mut().filter(|track| track.dirty) {
             track.rendition.publish(track.view(self.ended, self.offline));
             track.dirty = false;
+        }
+        if let Some(timing) = self.timing.take() {
+            self.stream.set_timing(timing);
         }
     }
 
@@ -691,7 +697,7 @@ impl Packager {
                 "keyframes are further apart than a segment; 2 s is the usual setting"
             );
         }
-        self.stream.set_timing(Timing {
+        self.timing = Some(Timing {
             target_duration_s: segmenter.target_duration_s(),
             part_target_us,
             segment_ms: self.config.segment_ms,
@@ -831,7 +837,7 @@ impl Packager {
         if !track.begun
             && self.begun.iter().any(|(msn, start_us)| {
                 // A rung that comes back begins with a whole segment.
-                let whole = !track.rung || at_us - start_us <= length_us / 2;
+                let whole = !track.rung || at_us - start_us < length_us;
                 *msn == track.open.msn && *start_us <= reached_us && whole
             })
         {

@@ -14,7 +14,12 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
         .iter()
         .map(|rendition| (rendition, rendition.view()))
         .collect();
-    let (videos, sounds): (Vec<_>, Vec<_>) = views.iter().partition(|(_, view)| view.track.is_video());
+    let (mut videos, sounds): (Vec<_>, Vec<_>) = views.iter().partition(|(_, view)| view.track.is_video());
+    // Rungs are announced in the order in which their encoders come up.
+    videos.sort_by_key(|(_, view)| match view.track.media {
+        Media::Video { height, .. } => std::cmp::Reverse(height),
+        Media::Audio { .. } => std::cmp::Reverse(0),
+    });
 
     // Sound of one codec is one group, so that each variant names exactly the codecs it needs.
     let mut codecs: Vec<&str> = Vec::new();

@@ -12,6 +12,11 @@ fn folder() -> PathBuf {
 
 /// Runs one file of tests. Node tells each test's result; a failure is shown whole.
 fn passes(file: &str) {
+    passes_with(file, &[]);
+}
+
+/// The same against a server with these variables.
+fn passes_with(file: &str, variables: &[(&str, &str)]) {
     let folder = folder();
     let age = |path: &str| {
         std::fs::metadata(folder.join(path))
@@ -25,12 +30,13 @@ fn passes(file: &str) {
                 .current_dir(&folder),
         );
     }
-    let server = Server::start(&[]);
+    let server = Server::start(variables);
     let output = Command::new("node")
         .args(["--test", "--test-reporter=spec", file])
         .current_dir(&folder)
         .env("NOVA_URL", server.url(""))
         .env("NOVA_RTMP_URL", &server.rtmp)
+        .env("SERVER_PID", server.pid().to_string())
         .output()
         .expect("node; see scripts/setup");
     assert!(
@@ -44,6 +50,14 @@ fn passes(file: &str) {
 #[test]
 fn hls_js_shaka_and_dash_js_play() {
     passes("browser/players.test.mjs");
+}
+
+#[test]
+fn hls_js_and_shaka_go_up_and_down_the_ladder() {
+    passes_with(
+        "browser/ladder.test.mjs",
+        &[("NOVA_TRANSCODE__LADDER", "360p:600k,240p:300k")],
+    );
 }
 
 #[test]

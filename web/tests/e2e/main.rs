@@ -20,6 +20,7 @@ mod dash;
 mod delivery;
 mod draining;
 mod faults;
+mod ladder;
 mod platform;
 mod playlist_rules;
 mod program;

@@ -134,6 +134,11 @@ impl Server {
             .sum()
     }
 
+    /// The process's id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name: `TERM`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);
