@@ -205,7 +205,10 @@ impl<P> Kept<P> {
             }
         }
         self.sent = 0;
-        let first = self.entries.iter().position(|entry| entry.is_mark() || entry.entry_pts().is_some());
+        let first = self
+            .entries
+            .iter()
+            .position(|entry| entry.is_mark() || entry.entry_pts().is_some());
         let (leaders, before) = match first {
             Some(first) => (first, first),
             None => (self.entries.len(), self.entries.len()),
@@ -290,10 +293,14 @@ mod tests {
     #[test]
     fn a_full_queue_loses_whole_gops() {
         let mut kept = kept();
-        let taken: Vec<i64> = (0..200).filter(|at| kept.push(frame(VIDEO, *at, at % 50 == 0, 10))).collect();
+        let taken: Vec<i64> = (0..200)
+            .filter(|at| kept.push(frame(VIDEO, *at, at % 50 == 0, 10)))
+            .collect();
         assert_eq!(taken, (0..120).collect::<Vec<_>>());
         assert_eq!(send(&mut kept).len(), 120);
-        let taken: Vec<i64> = (200..300).filter(|at| kept.push(frame(VIDEO, *at, at % 75 == 0, 10))).collect();
+        let taken: Vec<i64> = (200..300)
+            .filter(|at| kept.push(frame(VIDEO, *at, at % 75 == 0, 10)))
+            .collect();
         assert_eq!(taken, (225..300).collect::<Vec<_>>());
     }
 

@@ -220,12 +220,7 @@ pub fn rung_cost(rung: &Rung, frame_rate: Option<(u32, u32)>) -> f32 {
 }
 
 /// Leaves the rungs that fit into `free` cores, the smallest first, and says what they take.
-pub(crate) fn admit(
-    rungs: Vec<Rung>,
-    source: &Track,
-    frame_rate: Option<(u32, u32)>,
-    free: f32,
-) -> (Vec<Rung>, f32) {
+pub(crate) fn admit(rungs: Vec<Rung>, source: &Track, frame_rate: Option<(u32, u32)>, free: f32) -> (Vec<Rung>, f32) {
     let decode = decode_cost(source, frame_rate);
     let mut taken = decode;
     let mut kept = Vec::new();
@@ -292,7 +287,10 @@ mod tests {
         assert_eq!(error(""), ParseError::Rung(String::new()));
         assert_eq!(error("721p:1M"), ParseError::Height("721p:1M".into()));
         assert_eq!(error("720p:10"), ParseError::BitRate("720p:10".into()));
-        assert_eq!(error("720p:99999999999999999999M"), ParseError::Rung("720p:99999999999999999999M".into()));
+        assert_eq!(
+            error("720p:99999999999999999999M"),
+            ParseError::Rung("720p:99999999999999999999M".into())
+        );
         assert_eq!(error("720p:1M,720p:2M"), ParseError::Twice(720));
     }
 
@@ -302,7 +300,10 @@ mod tests {
             sizes("auto", 1920, 1080),
             named(&[("720p", 1280, 720), ("480p", 854, 480), ("360p", 640, 360)])
         );
-        assert_eq!(sizes("auto", 1280, 720), named(&[("480p", 854, 480), ("360p", 640, 360)]));
+        assert_eq!(
+            sizes("auto", 1280, 720),
+            named(&[("480p", 854, 480), ("360p", 640, 360)])
+        );
         assert_eq!(sizes("auto", 640, 360), named(&[("240p", 426, 240)]));
         assert_eq!(sizes("auto", 320, 180), []);
         assert_eq!(sizes("auto", 3840, 2160).len(), 5);
@@ -324,7 +325,11 @@ mod tests {
     #[test]
     fn samples_that_are_not_square_become_square() {
         // PAL, 16:9 in 720x576.
-        let rungs = plan(&"360p:700k".parse().unwrap(), &source(720, 576, (64, 45)), Some((25, 1)));
+        let rungs = plan(
+            &"360p:700k".parse().unwrap(),
+            &source(720, 576, (64, 45)),
+            Some((25, 1)),
+        );
         assert_eq!((rungs[0].width, rungs[0].height), (640, 360));
     }
 

@@ -191,8 +191,12 @@ impl Live {
         if let Some(source) = video {
             (self.rungs, self.reserved) = self.transcoder.reserve(source, frame_rate);
             // What the encoder sends itself need not be made.
-            self.rungs
-                .retain(|rung| !epoch.tracks.iter().any(|track| !Arc::ptr_eq(track, source) && is_like(track, rung)));
+            self.rungs.retain(|rung| {
+                !epoch
+                    .tracks
+                    .iter()
+                    .any(|track| !Arc::ptr_eq(track, source) && is_like(track, rung))
+            });
         }
         let has_aac = epoch.tracks.iter().any(|track| track.codec == Codec::Aac);
         let sound = epoch.tracks.iter().find(|track| !track.is_video());
@@ -204,7 +208,11 @@ impl Live {
             frame_rate,
             sound,
         };
-        self.sources = [&plan.video, &plan.sound].into_iter().flatten().map(|track| track.id).collect();
+        self.sources = [&plan.video, &plan.sound]
+            .into_iter()
+            .flatten()
+            .map(|track| track.id)
+            .collect();
         self.mark(Some(plan));
     }
 
@@ -476,12 +484,16 @@ impl Task {
             }
         });
         let rungs = rungs.collect();
-        let sound = running.sound.as_ref().filter(|sound| !sound.failed).map(|sound| SoundStart {
-            source: Track::clone(&sound.source),
-            track: SOUND_TRACK,
-            bit_rate: SOUND_BIT_RATE,
-            from: sound.next,
-        });
+        let sound = running
+            .sound
+            .as_ref()
+            .filter(|sound| !sound.failed)
+            .map(|sound| SoundStart {
+                source: Track::clone(&sound.source),
+                track: SOUND_TRACK,
+                bit_rate: SOUND_BIT_RATE,
+                from: sound.next,
+            });
         worker.send(&Request::Start(Box::new(Start {
             video: running.video.as_deref().cloned(),
             rungs,
@@ -524,7 +536,11 @@ impl Task {
             Reply::Track { name, track } => self.track(name, *track),
             Reply::Frame(frame) => self.frame(frame),
             Reply::Flushed => {
-                let next = if session.flush_sent { self.shared.kept().pass_mark() } else { None };
+                let next = if session.flush_sent {
+                    self.shared.kept().pass_mark()
+                } else {
+                    None
+                };
                 if let Some(next) = next {
                     return self.flushed(next);
                 }
@@ -561,7 +577,11 @@ impl Task {
                 if id == SOUND_TRACK {
                     running.sound.iter_mut().for_each(|sound| sound.failed = true);
                 } else {
-                    running.rungs.iter_mut().filter(|state| state.id == id).for_each(|state| state.status = Status::Failed);
+                    running
+                        .rungs
+                        .iter_mut()
+                        .filter(|state| state.id == id)
+                        .for_each(|state| state.status = Status::Failed);
                     if let Some(session) = &mut self.session {
                         session.worker.send(&Request::Shed(id));
                     }
@@ -576,7 +596,11 @@ impl Task {
             return;
         };
         if frame.track == SOUND_TRACK {
-            let Some(sound) = running.sound.as_mut().filter(|sound| !sound.failed && sound.track.is_some()) else {
+            let Some(sound) = running
+                .sound
+                .as_mut()
+                .filter(|sound| !sound.failed && sound.track.is_some())
+            else {
                 return;
             };
             if sound.next.is_some_and(|next| frame.dts < next) {
@@ -595,7 +619,14 @@ impl Task {
             state.status = Status::Active;
         }
         session.progressed = true;
-        (self.barren, self.failures) = (0, if self.failures > FAILURES_PAUSE { FAILURES_PAUSE } else { self.failures });
+        (self.barren, self.failures) = (
+            0,
+            if self.failures > FAILURES_PAUSE {
+                FAILURES_PAUSE
+            } else {
+                self.failures
+            },
+        );
         self.out.push_back(Event::Frame(frame));
         self.trim();
     }
@@ -644,8 +675,14 @@ impl Task {
             // What a probe once found may be what fails now.
             self.transcoder.set_encoder(None);
             let rungs = self.running.iter().flat_map(|running| &running.rungs);
-            let away = rungs.filter(|state| matches!(state.status, Status::Active | Status::Awaited)).map(|state| state.id);
-            let sound = self.running.iter().filter(|running| running.sound.is_some()).map(|_| SOUND_TRACK);
+            let away = rungs
+                .filter(|state| matches!(state.status, Status::Active | Status::Awaited))
+                .map(|state| state.id);
+            let sound = self
+                .running
+                .iter()
+                .filter(|running| running.sound.is_some())
+                .map(|_| SOUND_TRACK);
             let paused: Vec<Event> = away.chain(sound).map(Event::Paused).collect();
             self.out.extend(paused);
         }
@@ -668,7 +705,10 @@ impl Task {
             return;
         }
         let limit_us = if session.ready { HANG_US } else { FIRST_WORD_US };
-        if session.owes_since_us.is_some_and(|since_us| now_us - since_us > limit_us) {
+        if session
+            .owes_since_us
+            .is_some_and(|since_us| now_us - since_us > limit_us)
+        {
             return self.fail(&Error::Timeout((limit_us / 1000) as u64));
         }
         if session.ready && !session.flush_sent && now_us - session.started_us > GRACE_US {
@@ -688,7 +728,9 @@ impl Task {
             _ => 0,
         };
         let shed = running.rungs.iter().any(|state| state.status == Status::Shed);
-        let advice = self.pace.observe(now_us, Duration::from_micros(lag), oldest.is_some(), shed);
+        let advice = self
+            .pace
+            .observe(now_us, Duration::from_micros(lag), oldest.is_some(), shed);
         let costliest = |a: &&mut RungState, b: &&mut RungState| a.cost.total_cmp(&b.cost);
         match advice {
             Advice::Keep => {}

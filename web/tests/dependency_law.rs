@@ -8,6 +8,8 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-core", &[]),
     ("nova-ingest", &["nova-core"]),
     ("nova-packager", &["nova-core"]),
+    ("nova-transcode", &["nova-core"]),
+    ("nova-transcode-worker", &["nova-core", "nova-transcode"]),
     ("nova-cdn", &["nova-core"]),
     ("nova-domain", &["nova-core"]),
     ("nova-identity", &["nova-core", "nova-domain"]),
@@ -19,6 +21,7 @@ const LAW: &[(&str, &[&str])] = &[
             "nova-core",
             "nova-ingest",
             "nova-packager",
+            "nova-transcode",
             "nova-cdn",
             "nova-domain",
             "nova-identity",
@@ -37,13 +40,19 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("argon2", &["nova-identity"]),
     ("jsonwebtoken", &["nova-identity"]),
     ("aws-*", &["nova-cdn"]),
-    ("gstreamer*", &["nova-transcode"]),
+    ("gstreamer*", &["nova-transcode-worker"]),
     ("image", &["nova-transcode"]),
 ];
 
 /// Libraries that must not be reached from these crates, not even through another.
 const NOWHERE_UNDER: &[(&[&str], &[&str])] = &[(
-    &["nova-core", "nova-ingest", "nova-transcode", "nova-packager"],
+    &[
+        "nova-core",
+        "nova-ingest",
+        "nova-packager",
+        "nova-transcode",
+        "nova-transcode-worker",
+    ],
     &["axum", "sqlx", "hyper"],
 )];
 

@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn parameter_sets_leave_the_samples() {
-        let unit = [0, 0, 0, 1, 9, 0, 0, 0, 2, 0x67, 0, 0, 0, 0, 1, 0x68, 0, 0, 0, 2, 0x65, 7];
+        let unit = [
+            0, 0, 0, 1, 9, 0, 0, 0, 2, 0x67, 0, 0, 0, 0, 1, 0x68, 0, 0, 0, 2, 0x65, 7,
+        ];
         assert_eq!(without_parameter_sets(&unit), [0, 0, 0, 2, 0x65, 7]);
         assert!(without_parameter_sets(&[0, 0, 0, 9, 0x65]).is_empty());
     }

@@ -84,7 +84,8 @@ impl Gate {
         }
         let index = self.index;
         self.index += 1;
-        if !self.open || self.after.is_some_and(|after| pts <= after) || !index.is_multiple_of(u64::from(self.divisor)) {
+        if !self.open || self.after.is_some_and(|after| pts <= after) || !index.is_multiple_of(u64::from(self.divisor))
+        {
             return Verdict::Drop;
         }
         if key.is_some() && key != self.made {

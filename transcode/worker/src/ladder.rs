@@ -164,7 +164,10 @@ impl Ladder {
     /// Lets everything come out; the sinks then say [`Reply::Flushed`].
     pub(crate) fn flush(&self) {
         self.shared.ending.store(true, Ordering::Release);
-        for input in [self.video.as_ref().map(|(_, input)| input), self.sound.as_ref().map(|(.., input)| input)] {
+        for input in [
+            self.video.as_ref().map(|(_, input)| input),
+            self.sound.as_ref().map(|(.., input)| input),
+        ] {
             if input.is_some_and(|input| input.end_of_stream().is_err()) {
                 self.shared.flushed();
             }
@@ -176,7 +179,9 @@ impl Ladder {
     }
 
     fn pad(&self, element: &str, pad: &str) -> anyhow::Result<gst::Pad> {
-        self.element(element)?.static_pad(pad).with_context(|| format!("pad {pad} of {element}"))
+        self.element(element)?
+            .static_pad(pad)
+            .with_context(|| format!("pad {pad} of {element}"))
     }
 
     fn input(&self, name: &str, track: &Track) -> anyhow::Result<AppSrc> {
@@ -208,12 +213,13 @@ impl Ladder {
         let Some(after) = after.map(|after| source::nanos(after, self.shared.timescale)) else {
             return Ok(());
         };
-        self.pad("scale0", "sink")?.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            match info.buffer().and_then(|buffer| buffer.pts()) {
-                Some(pts) if pts <= after => gst::PadProbeReturn::Drop,
-                _ => gst::PadProbeReturn::Ok,
-            }
-        });
+        self.pad("scale0", "sink")?
+            .add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+                match info.buffer().and_then(|buffer| buffer.pts()) {
+                    Some(pts) if pts <= after => gst::PadProbeReturn::Drop,
+                    _ => gst::PadProbeReturn::Ok,
+                }
+            });
         Ok(())
     }
 
@@ -276,7 +282,9 @@ impl Ladder {
                     width: rung.width,
                     height: rung.height,
                     sar: (1, 1),
-                    frame_rate: shared.frame_rate.map(|(count, seconds)| (count, seconds.saturating_mul(divisor))),
+                    frame_rate: shared
+                        .frame_rate
+                        .map(|(count, seconds)| (count, seconds.saturating_mul(divisor))),
                 };
                 if let Some(track) = avc::track(rung.track, shared.timescale, &record, media) {
                     shared.server.send(&Reply::Track {
@@ -286,7 +294,9 @@ impl Ladder {
                 }
                 known = Some(record);
             }
-            let Some((time, keyframe, payload)) = contents(sample) else { return };
+            let Some((time, keyframe, payload)) = contents(sample) else {
+                return;
+            };
             shared.server.send(&Reply::Frame(Frame {
                 track: rung.track,
                 dts: source::ticks(time, shared.timescale),
@@ -324,7 +334,9 @@ impl Ladder {
                 });
                 known = Some(config);
             }
-            let Some((time, _, payload)) = contents(sample) else { return };
+            let Some((time, _, payload)) = contents(sample) else {
+                return;
+            };
             shared.server.send(&Reply::Frame(Frame {
                 track: id,
                 dts: source::ticks(time, rate),
@@ -340,31 +352,39 @@ impl Ladder {
     fn clip_sound(&self, sound: &SoundStart) -> anyhow::Result<()> {
         let Some(from) = sound.from else { return Ok(()) };
         let (rate, channels) = sound_format(&sound.source);
-        self.pad("aac", "sink")?.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-            let width = match pad.current_caps().and_then(|caps| caps.structure(0)?.get::<String>("format").ok()) {
-                Some(format) if format.starts_with("S16") => 2,
-                _ => 4,
-            } * usize::from(channels);
-            let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
-            let Some(pts) = buffer.pts() else { return gst::PadProbeReturn::Drop };
-            let known = from - source::ticks(pts, rate);
-            if known <= 0 {
-                return gst::PadProbeReturn::Ok;
-            }
-            let bytes = usize::try_from(known).unwrap_or(usize::MAX).saturating_mul(width);
-            if bytes >= buffer.size() {
-                return gst::PadProbeReturn::Drop;
-            }
-            let Ok(mut rest) = buffer.copy_region(gst::BufferCopyFlags::all(), bytes..) else {
-                return gst::PadProbeReturn::Drop;
-            };
-            if let Some(rest) = rest.get_mut() {
-                rest.set_pts(source::nanos(from, rate));
-                rest.set_duration(gst::ClockTime::NONE);
-            }
-            info.data = Some(gst::PadProbeData::Buffer(rest));
-            gst::PadProbeReturn::Ok
-        });
+        self.pad("aac", "sink")?
+            .add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+                let width = match pad
+                    .current_caps()
+                    .and_then(|caps| caps.structure(0)?.get::<String>("format").ok())
+                {
+                    Some(format) if format.starts_with("S16") => 2,
+                    _ => 4,
+                } * usize::from(channels);
+                let Some(buffer) = info.buffer() else {
+                    return gst::PadProbeReturn::Ok;
+                };
+                let Some(pts) = buffer.pts() else {
+                    return gst::PadProbeReturn::Drop;
+                };
+                let known = from - source::ticks(pts, rate);
+                if known <= 0 {
+                    return gst::PadProbeReturn::Ok;
+                }
+                let bytes = usize::try_from(known).unwrap_or(usize::MAX).saturating_mul(width);
+                if bytes >= buffer.size() {
+                    return gst::PadProbeReturn::Drop;
+                }
+                let Ok(mut rest) = buffer.copy_region(gst::BufferCopyFlags::all(), bytes..) else {
+                    return gst::PadProbeReturn::Drop;
+                };
+                if let Some(rest) = rest.get_mut() {
+                    rest.set_pts(source::nanos(from, rate));
+                    rest.set_duration(gst::ClockTime::NONE);
+                }
+                info.data = Some(gst::PadProbeData::Buffer(rest));
+                gst::PadProbeReturn::Ok
+            });
         Ok(())
     }
 
@@ -376,8 +396,12 @@ impl Ladder {
                 if shared.ending.load(Ordering::Acquire) {
                     shared.flushed();
                 } else {
-                    let source = message.src().map_or_else(String::new, |source| source.name().to_string());
-                    shared.server.send(&Reply::Fault(format!("{source}: {}", error.error())));
+                    let source = message
+                        .src()
+                        .map_or_else(String::new, |source| source.name().to_string());
+                    shared
+                        .server
+                        .send(&Reply::Fault(format!("{source}: {}", error.error())));
                 }
             }
             gst::BusSyncReply::Drop
@@ -399,7 +423,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn slow() -> Option<(TrackId, Duration)> {
     let text = std::env::var(SLOW).ok()?;
     let (track, millis) = text.split_once(':')?;
-    Some((TrackId(track.parse().ok()?), Duration::from_millis(millis.parse().ok()?)))
+    Some((
+        TrackId(track.parse().ok()?),
+        Duration::from_millis(millis.parse().ok()?),
+    ))
 }
 
 /// Decoder, then for each rung scaler, tee, encoder and sink; the scaler of the next one hangs on the tee.
@@ -409,7 +436,10 @@ fn describe_video(out: &mut String, video: &Track, rungs: &[RungStart], encoder:
     let decoder = source::decoder(video).with_context(|| format!("no decoder for {}", video.codec_string))?;
     let mut sizes = HashSet::new();
     anyhow::ensure!(rungs.iter().all(|rung| sizes.insert(rung.track)), "a track twice");
-    write!(out, "appsrc name=video format=time max-bytes=0 max-buffers=0 max-time=0 ! {decoder} ")?;
+    write!(
+        out,
+        "appsrc name=video format=time max-bytes=0 max-buffers=0 max-time=0 ! {decoder} "
+    )?;
     for (index, rung) in rungs.iter().enumerate() {
         let RungStart { width, height, .. } = rung;
         let pixels = u64::from(*width) * u64::from(*height) * 60;
@@ -430,7 +460,8 @@ fn describe_video(out: &mut String, video: &Track, rungs: &[RungStart], encoder:
 }
 
 fn describe_sound(out: &mut String, sound: &SoundStart) -> anyhow::Result<()> {
-    let decoder = source::decoder(&sound.source).with_context(|| format!("no decoder for {}", sound.source.codec_string))?;
+    let decoder =
+        source::decoder(&sound.source).with_context(|| format!("no decoder for {}", sound.source.codec_string))?;
     let encoder = probe::aac().context("no AAC encoder works here")?;
     let (rate, channels) = sound_format(&sound.source);
     write!(

@@ -12,12 +12,18 @@ const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
 /// The first H.264 encoder that works.
 pub(crate) fn h264() -> Option<&'static str> {
-    elements::H264.iter().map(|encoder| encoder.name).find(|name| encodes_pictures(name))
+    elements::H264
+        .iter()
+        .map(|encoder| encoder.name)
+        .find(|name| encodes_pictures(name))
 }
 
 /// The first AAC encoder that works.
 pub(crate) fn aac() -> Option<&'static str> {
-    elements::AAC.iter().map(|encoder| encoder.name).find(|name| encodes_sound(name))
+    elements::AAC
+        .iter()
+        .map(|encoder| encoder.name)
+        .find(|name| encodes_sound(name))
 }
 
 /// Prints what is there, a line each.
@@ -77,7 +83,10 @@ fn encodes_sound(name: &str) -> bool {
 
 /// True when the pipeline comes to its end and something has come out.
 fn runs(description: &str) -> bool {
-    let Some(pipeline) = gst::parse::launch(description).ok().and_then(|bin| bin.downcast::<gst::Pipeline>().ok()) else {
+    let Some(pipeline) = gst::parse::launch(description)
+        .ok()
+        .and_then(|bin| bin.downcast::<gst::Pipeline>().ok())
+    else {
         return false;
     };
     let ended = pipeline.set_state(gst::State::Playing).is_ok()

@@ -27,7 +27,8 @@ pub(crate) fn limit(nice: i32, memory_mb: u32) {
 #[cfg(target_os = "linux")]
 pub(crate) fn confine() {
     use landlock::{
-        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, path_beneath_rules,
+        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
+        path_beneath_rules,
     };
 
     const READ: [&str; 10] = [

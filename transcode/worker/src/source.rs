@@ -73,11 +73,16 @@ pub(crate) fn caps(track: &Track) -> gst::Caps {
         sample_rate, channels, ..
     } = track.media
     {
-        caps = caps.field("rate", sample_rate as i32).field("channels", i32::from(channels));
+        caps = caps
+            .field("rate", sample_rate as i32)
+            .field("channels", i32::from(channels));
     }
     match track.codec {
         Codec::Aac => {
-            caps = caps.field("mpegversion", 4_i32).field("stream-format", "raw").field("framed", true);
+            caps = caps
+                .field("mpegversion", 4_i32)
+                .field("stream-format", "raw")
+                .field("framed", true);
             caps = caps.field("codec_data", &config);
         }
         Codec::Mp3 => {
@@ -86,7 +91,11 @@ pub(crate) fn caps(track: &Track) -> gst::Caps {
         }
         Codec::Opus => caps = opus(caps, &track.config),
         Codec::Ac3 | Codec::Eac3 => caps = caps.field("framed", true).field("alignment", "frame"),
-        Codec::Flac => caps = caps.field("framed", true).field("streamheader", flac_header(&track.config)),
+        Codec::Flac => {
+            caps = caps
+                .field("framed", true)
+                .field("streamheader", flac_header(&track.config))
+        }
         Codec::Avc | Codec::Hevc | Codec::Av1 | Codec::Vp9 => {}
     }
     caps.build()

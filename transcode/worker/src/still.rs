@@ -59,12 +59,18 @@ fn run(pipeline: &gst::Pipeline, track: &Track, frame: Frame) -> anyhow::Result<
 /// Even sides in the shape that viewers see, never larger than the source.
 fn size(media: &Media, width: u16) -> Option<(u32, u32)> {
     let Media::Video {
-        width: w, height: h, sar, ..
+        width: w,
+        height: h,
+        sar,
+        ..
     } = *media
     else {
         return None;
     };
-    let (w, h) = (u64::from(w) * u64::from(sar.0.max(1)) / u64::from(sar.1.max(1)), u64::from(h));
+    let (w, h) = (
+        u64::from(w) * u64::from(sar.0.max(1)) / u64::from(sar.1.max(1)),
+        u64::from(h),
+    );
     let width = u64::from(width).min(w) & !1;
     let height = (width * h).checked_div(w)?.next_multiple_of(2);
     let fits = |side: u64| u32::try_from(side).ok().filter(|side| (2..=16_384).contains(side));

@@ -1,0 +1,9 @@
+//! The library with the real worker program.
+
+mod epochs;
+mod ladder;
+mod restart;
+mod rig;
+mod slow;
+mod sound;
+mod stills;
