@@ -216,7 +216,7 @@ impl Ladder {
         self.pad("scale0", "sink")?
             .add_probe(gst::PadProbeType::BUFFER, move |_, info| {
                 match info.buffer().and_then(|buffer| buffer.pts()) {
-                    Some(pts) if pts <= after => gst::PadProbeReturn::Drop,
+                    Some(pts) if pts <= after => gst::PadProbeReturn::Handled,
                     _ => gst::PadProbeReturn::Ok,
                 }
             });
@@ -231,12 +231,12 @@ impl Ladder {
         let pad = encoder.static_pad("sink").context("pad of the encoder")?;
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()) else {
-                return gst::PadProbeReturn::Drop;
+                return gst::PadProbeReturn::Handled;
             };
             let rung = &shared.rungs[index];
             let verdict = lock(&rung.gate).judge(pts.nseconds(), &lock(&shared.keys));
             if verdict == Verdict::Drop {
-                return gst::PadProbeReturn::Drop;
+                return gst::PadProbeReturn::Handled;
             }
             if let Some((_, pause)) = shared.slow.filter(|(track, _)| *track == rung.start.track) {
                 std::thread::sleep(pause);
@@ -365,7 +365,7 @@ impl Ladder {
                     return gst::PadProbeReturn::Ok;
                 };
                 let Some(pts) = buffer.pts() else {
-                    return gst::PadProbeReturn::Drop;
+                    return gst::PadProbeReturn::Handled;
                 };
                 let known = from - source::ticks(pts, rate);
                 if known <= 0 {
@@ -373,10 +373,10 @@ impl Ladder {
                 }
                 let bytes = usize::try_from(known).unwrap_or(usize::MAX).saturating_mul(width);
                 if bytes >= buffer.size() {
-                    return gst::PadProbeReturn::Drop;
+                    return gst::PadProbeReturn::Handled;
                 }
                 let Ok(mut rest) = buffer.copy_region(gst::BufferCopyFlags::all(), bytes..) else {
-                    return gst::PadProbeReturn::Drop;
+                    return gst::PadProbeReturn::Handled;
                 };
                 if let Some(rest) = rest.get_mut() {
                     rest.set_pts(source::nanos(from, rate));

@@ -56,7 +56,7 @@ async fn hevc_is_a_source_as_well() {
 async fn av1_is_a_source_as_well() {
     plays(
         "av1",
-        "-c:v libaom-av1 -cpu-used 10 -usage realtime -g 20 -keyint_min 20 -b:v 1M",
+        "-c:v libaom-av1 -cpu-used 8 -usage realtime -g 20 -keyint_min 20 -b:v 1M",
     )
     .await;
 }
