@@ -153,7 +153,10 @@ pub(crate) fn settings(worker: &Path) -> Settings {
 }
 
 pub(crate) fn transcoder(ladder: &str) -> Arc<Transcoder> {
-    let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_test_writer()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .try_init();
     let ladder: Ladder = ladder.parse().unwrap();
     Transcoder::new(settings(WORKER.as_ref()), ladder, tokio::runtime::Handle::current())
 }
