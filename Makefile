@@ -33,7 +33,7 @@ demo: $(if $(wildcard $(NOVA)),,build)
 build:
 	@scripts/setup build
 	@$(MAKE) --no-print-directory ui
-	cargo build --release $(LOCKED) -p nova
+	cargo build --release $(LOCKED) -p nova -p nova-transcode-worker
 
 test:
 	@scripts/setup test

@@ -46,7 +46,13 @@ const OWNERS: &[(&str, &[&str])] = &[
 
 /// Libraries that must not be reached from these crates, not even through another.
 const NOWHERE_UNDER: &[(&[&str], &[&str])] = &[(
-    &["nova-core", "nova-ingest", "nova-transcode", "nova-packager"],
+    &[
+        "nova-core",
+        "nova-ingest",
+        "nova-packager",
+        "nova-transcode",
+        "nova-transcode-worker",
+    ],
     &["axum", "sqlx", "hyper"],
 )];
 

@@ -36,7 +36,6 @@ impl Server {
 pub(crate) fn socket() -> anyhow::Result<UnixStream> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     socket.peer_addr()?;
-    #[cfg(unix)]
     rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
     Ok(socket)
 }

@@ -1,0 +1,10 @@
+//! The library with the real worker program.
+
+mod captions;
+mod epochs;
+mod ladder;
+mod restart;
+mod rig;
+mod slow;
+mod sound;
+mod stills;
