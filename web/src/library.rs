@@ -7,7 +7,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use dashmap::DashMap;
 use nova_core::clock::Clock;
 use nova_core::delivery::{Admission, Library, Opening};
 use nova_core::store::{BoxFuture, ObjectStore, StoreError};
+use nova_media::{Decision, Facts, Videos};
 use nova_packager::{Recorder, Recording, Stream};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -28,21 +29,13 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// Largest index that is read: a week of one-second segments in five renditions.
 const INDEX_LIMIT: usize = 1 << 30;
 
-/// What a recording holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    pub(crate) duration_us: i64,
-    pub(crate) bytes: u64,
-    pub(crate) size: Option<(u16, u16)>,
-}
-
-impl Facts {
-    fn of(recording: &Recording) -> Self {
-        Self {
-            duration_us: recording.duration_us(),
-            bytes: recording.bytes(),
-            size: recording.size(),
-        }
+fn facts(recording: &Recording) -> Facts {
+    let (width, height) = recording.size().unwrap_or_default();
+    Facts {
+        duration_us: recording.duration_us(),
+        bytes: recording.bytes(),
+        width,
+        height,
     }
 }
 
@@ -55,14 +48,15 @@ pub(crate) struct VideoLibrary {
     growing: DashMap<String, Arc<Stream>>,
     /// Those that are whole and were asked for lately.
     open: moka::future::Cache<String, Arc<Kept>>,
+    /// What the platform says of videos; set once it is built.
+    videos: OnceLock<Videos>,
 }
 
 /// A recording that is whole.
-pub(crate) struct Kept {
+struct Kept {
     stream: Arc<Stream>,
     segments: u32,
-    #[expect(dead_code, reason = "the media domain writes them down")]
-    pub(crate) facts: Facts,
+    facts: Facts,
 }
 
 impl VideoLibrary {
@@ -81,6 +75,7 @@ impl VideoLibrary {
             clock,
             growing: DashMap::new(),
             open,
+            videos: OnceLock::new(),
         }))
     }
 
@@ -119,7 +114,7 @@ impl VideoLibrary {
     /// Makes the index of a journal; `None` when there was nothing in it.
     async fn close_journal(&self, path: &Path) -> anyhow::Result<Option<Facts>> {
         let mut text = String::from_utf8(tokio::fs::read(path).await?)?;
-        let mut facts = None;
+        let mut whole = None;
         if let Ok(mut recording) = Recording::read(&text)
             && !recording.is_empty()
         {
@@ -130,10 +125,10 @@ impl VideoLibrary {
             }
             let key = Self::index(recording.stream().id());
             self.store.put(&key, vec![text.into()]).await?;
-            facts = Some(Facts::of(&recording));
+            whole = Some(facts(&recording));
         }
         tokio::fs::remove_file(path).await?;
-        Ok(facts)
+        Ok(whole)
     }
 
     /// Records `stream` until `over`; `stored` is told of each segment that has come to rest.
@@ -165,7 +160,7 @@ impl VideoLibrary {
             let kept = Arc::new(Kept {
                 stream: Arc::clone(recording.stream()),
                 segments: segments_of(recording.stream()),
-                facts: Facts::of(recording),
+                facts: facts(recording),
             });
             self.open.insert(id.clone(), kept).await;
         }
@@ -185,7 +180,7 @@ impl VideoLibrary {
     }
 
     /// The finished recording in this folder; `None` when there is none.
-    pub(crate) async fn kept(&self, folder: &str) -> Result<Option<Arc<Kept>>, Arc<StoreError>> {
+    async fn kept(&self, folder: &str) -> Result<Option<Arc<Kept>>, Arc<StoreError>> {
         let read = async {
             let key = Self::index(folder);
             let bytes = self.store.get(&key).await?;
@@ -205,7 +200,7 @@ impl VideoLibrary {
             Ok(Arc::new(Kept {
                 stream: Arc::clone(recording.stream()),
                 segments: segments_of(recording.stream()),
-                facts: Facts::of(&recording),
+                facts: facts(&recording),
             }))
         };
         match self.open.try_get_with_by_ref(folder, read).await {
@@ -215,14 +210,40 @@ impl VideoLibrary {
         }
     }
 
-    /// Removes everything of a recording.
-    #[expect(dead_code, reason = "the media domain's deletion calls it")]
-    pub(crate) async fn delete(&self, folder: &str) -> Result<(), StoreError> {
-        self.open.invalidate(folder).await;
-        self.store.delete_prefix(&format!("{}/", Self::prefix(folder))).await
+    /// Asks `videos` about names and private videos from now on.
+    pub(crate) fn guard(&self, videos: Videos) {
+        let _first = self.videos.set(videos);
     }
 
-    async fn find(&self, folder: &str) -> Opening {
+    async fn find(&self, name: &str, path: &str, query: Option<&str>) -> Opening {
+        // Objects have names that nobody can guess, and say themselves where they lie.
+        let object = path.split_once('/').filter(|_| !path.ends_with(".m3u8"));
+        if let Some((folder, _)) = object {
+            return self.opened(folder, Admission::Open).await;
+        }
+        let known = match self.videos.get() {
+            Some(videos) => videos.open(name, query).await,
+            None => Ok(None),
+        };
+        match known {
+            Ok(Some(video)) => {
+                let admission = match video.decision {
+                    Decision::Open => Admission::Open,
+                    Decision::Token(token) => Admission::Token(token),
+                    Decision::Denied => Admission::Denied,
+                };
+                self.opened(&video.folder, admission).await
+            }
+            // The recording of a stream that nobody owns is known by its folder.
+            Ok(None) => self.opened(name, Admission::Open).await,
+            Err(error) => {
+                tracing::warn!(video = name, %error, "a video cannot be looked up");
+                Opening::Away
+            }
+        }
+    }
+
+    async fn opened(&self, folder: &str, admission: Admission) -> Opening {
         let growing = self.growing.get(folder).map(|growing| Arc::clone(growing.value()));
         let stream = match growing {
             Some(growing) => growing,
@@ -237,7 +258,7 @@ impl VideoLibrary {
         };
         Opening::Found {
             presentation: stream,
-            admission: Admission::Open,
+            admission,
         }
     }
 }
@@ -257,8 +278,30 @@ fn has_unstored(stream: &Stream) -> bool {
 }
 
 impl Library for VideoLibrary {
-    fn open<'a>(&'a self, video: &'a str, _path: &'a str, _query: Option<&'a str>) -> BoxFuture<'a, Opening> {
-        Box::pin(self.find(video))
+    fn open<'a>(&'a self, video: &'a str, path: &'a str, query: Option<&'a str>) -> BoxFuture<'a, Opening> {
+        Box::pin(self.find(video, path, query))
+    }
+}
+
+impl nova_media::Library for VideoLibrary {
+    fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<nova_media::Kept>> {
+        Box::pin(async move {
+            if self.growing.contains_key(folder) {
+                return Ok(nova_media::Kept::Growing);
+            }
+            Ok(match self.kept(folder).await? {
+                Some(kept) => nova_media::Kept::Whole(kept.facts.clone()),
+                None => nova_media::Kept::Nothing,
+            })
+        })
+    }
+
+    fn remove<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            self.store.delete_prefix(&format!("{}/", Self::prefix(folder))).await?;
+            self.open.invalidate(folder).await;
+            Ok(())
+        })
     }
 }
 

@@ -8,13 +8,21 @@ use nova_core::live::{Hub, Status};
 use nova_core::media::Media;
 use nova_media::{Audio, Health, Live, OnAir, Video};
 
+use crate::library::VideoLibrary;
 use crate::live::{LiveService, LiveStream};
 
 /// The live side as the media domain sees it.
-pub(crate) fn live(hub: Arc<Hub>, service: Arc<LiveService>, clock: Clock, ingest_url: String) -> Live {
+pub(crate) fn live(
+    hub: Arc<Hub>,
+    service: Arc<LiveService>,
+    library: Arc<VideoLibrary>,
+    clock: Clock,
+    ingest_url: String,
+) -> Live {
     Live {
         hub,
         look: Arc::new(move |name| service.get(name).map(|live| describe(&live, &clock))),
+        library,
         ingest_url,
     }
 }

@@ -90,6 +90,7 @@ pub(crate) fn admin(config: &Config, act: Admin) -> anyhow::Result<()> {
                 let nothing_on_air = Live {
                     hub: Hub::new(clock.clone(), HubConfig { reconnect: Duration::ZERO, second_publisher: SecondPublisher::TakeOver }).0,
                     look: Arc::new(|_| None),
+                    library: Arc::new(nova_media::Nowhere),
                     ingest_url: String::new(),
                 };
                 let platform = Platform::build(config, &clock, &public_url, nothing_on_air).await?;

@@ -50,6 +50,7 @@ const SWEEP: Duration = Duration::from_secs(60);
         (name = "users", description = "Profiles, and who follows, blocks and mutes whom"),
         (name = "moderation", description = "Reports and what comes of them"),
         (name = "streams", description = "Live streams and their keys"),
+        (name = "videos", description = "Recordings and uploads"),
     )
 )]
 struct Api;

@@ -96,11 +96,18 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
     let rtmp_socket = listener("RTMP", config.rtmp.addr)?;
     let public_url = public_url(&config, http_socket.local_addr()?);
     let ingest_url = ingest_url(&public_url, rtmp_socket.local_addr()?);
-    let live = on_air::live(Arc::clone(&hub), Arc::clone(&service), clock.clone(), ingest_url);
+    let live = on_air::live(
+        Arc::clone(&hub),
+        Arc::clone(&service),
+        Arc::clone(&library),
+        clock.clone(),
+        ingest_url,
+    );
     let platform = runtimes
         .api()
         .block_on(Platform::build(&config, &clock, &public_url, live))?;
     service.guard(Arc::clone(&platform.media.gate));
+    library.guard(platform.media.videos.clone());
     let ingest = nova_ingest::Server::new(
         config.rtmp.clone(),
         Arc::clone(&hub),

@@ -75,6 +75,7 @@ async fn domains(db: &Db, data_dir: &std::path::Path) -> Vec<Domain> {
         )
         .0,
         look: Arc::new(|_| None),
+        library: Arc::new(nova_media::Nowhere),
         ingest_url: String::new(),
     };
     let listed = StaticAuthorizer::Open;

@@ -18,9 +18,11 @@ use serde::Deserialize;
 
 use crate::authorizer::Authorizer;
 use crate::gate::Gate;
+use crate::library::Videos;
 use crate::live::Live;
 use crate::stream::StreamId;
 use crate::token::PlaybackTokens;
+use crate::video::RemoveObjects;
 use crate::{personal, routes, stream, watch};
 
 /// The section `[domains.media]`.
@@ -89,6 +91,8 @@ impl State {
 pub struct Media {
     /// For the delivery side.
     pub gate: Arc<Gate>,
+    /// For the library.
+    pub videos: Videos,
     /// For ingest.
     pub authorizer: Arc<dyn PublishAuthorizer>,
 }
@@ -122,6 +126,8 @@ impl Media {
             listed,
             accepted: Arc::new(DashMap::new()),
         });
+        let videos = Videos::new(state.db.clone(), state.clock.clone(), gate.tokens().clone());
+        let library = Arc::clone(&state.live.library);
         let (suspending, watching, erasing) = (state.clone(), state.clone(), state.clone());
         let domain = Domain::new("media")
             .routes(routes::router(state))
@@ -134,12 +140,21 @@ impl Media {
                     Ok(())
                 })
             })
+            .job::<RemoveObjects>(move |_leased, job| {
+                let library = Arc::clone(&library);
+                Box::pin(async move { library.remove(&job.folder).await })
+            })
             .task("media.watch", move |stop| watch::run(watching, stop))
             .personal(Personal::new(personal::TABLES, personal::export, move |tx, user| {
                 let state = erasing.clone();
                 Box::pin(async move { personal::erase(&state, tx, user).await })
             }));
-        Ok((Self { gate, authorizer }, domain))
+        let media = Self {
+            gate,
+            videos,
+            authorizer,
+        };
+        Ok((media, domain))
     }
 }
 

@@ -1,8 +1,9 @@
-//! Streams: who may publish to them, who may watch them, and what was on air.
+//! Streams and videos: who may publish to them, who may watch them, and what was on air.
 //!
 //! - [`Gate`]: what the delivery side must know of a stream without asking a database: its other names, and whether it is private;
 //! - [`PlaybackTokens`]: short signed tokens that open the playlists of a private stream;
 //! - [`authorizer`]: whether a publisher may go on, by stream key;
+//! - [`Videos`]: the same of recordings, uploads and clips;
 //! - `watch`: writes down what goes on and off air, and cuts what must not go on;
 //! - `routes`: the API.
 //!
@@ -13,14 +14,17 @@ mod authorizer;
 mod domain;
 mod gate;
 mod key;
+mod library;
 mod live;
 mod personal;
 mod routes;
 mod stream;
 mod token;
+mod video;
 mod watch;
 
 pub use self::domain::{Config, Media};
 pub use self::gate::{Decision, Gate};
+pub use self::library::{Facts, Kept, Library, Nowhere, Opened, Videos};
 pub use self::live::{Audio, Health, Live, OnAir, Video};
 pub use self::token::PlaybackTokens;

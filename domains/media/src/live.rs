@@ -6,6 +6,8 @@ use nova_core::live::Hub;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::library::Library;
+
 /// The picture of a stream on air.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = StreamVideo)]
@@ -77,6 +79,8 @@ pub struct Live {
     pub hub: Arc<Hub>,
     /// Looks at one stream.
     pub look: Arc<Look>,
+    /// Where recordings lie.
+    pub library: Arc<dyn Library>,
     /// What encoders publish to: `rtmp://HOST:PORT/live`.
     pub ingest_url: String,
 }

@@ -7,11 +7,16 @@ use nova_domain::personal::Table;
 use serde_json::{Value, json};
 
 use crate::domain::{State, cut_all};
+use crate::video::RemoveObjects;
+
+/// How long the last segments of a broadcast may be on their way to the store.
+const SETTLE_MICROS: i64 = 15_000_000;
 
 /// Every table with a user's id in it.
 pub(crate) const TABLES: &[Table] = &[
     Table::new("media_streams", &["owner_user_id"]),
     Table::new("media_broadcasts", &["owner_user_id"]),
+    Table::new("media_videos", &["owner_user_id"]),
 ];
 
 /// Streams and broadcasts, without keys.
@@ -29,7 +34,17 @@ pub(crate) fn export(db: Db, user: UserId) -> BoxFuture<'static, anyhow::Result<
         .bind(user)
         .fetch_all(db.read())
         .await?;
+        let videos: Vec<(String, String, String, String, String, i64, i64)> = sqlx::query_as(
+            "SELECT id, source, title, description, visibility, duration_us, created_at FROM media_videos WHERE owner_user_id = $1 ORDER BY created_at",
+        )
+        .bind(user)
+        .fetch_all(db.read())
+        .await?;
         Ok(json!({
+            "videos": videos.into_iter().map(|(id, source, title, description, visibility, duration, created)| json!({
+                "id": id, "source": source, "title": title, "description": description, "visibility": visibility,
+                "duration_ms": duration / 1000, "created_at": Timestamp(created),
+            })).collect::<Vec<_>>(),
             "streams": streams.into_iter().map(|(id, name, title, description, visibility, created)| json!({
                 "id": id, "name": name, "title": title, "description": description, "visibility": visibility, "created_at": Timestamp(created),
             })).collect::<Vec<_>>(),
@@ -43,7 +58,18 @@ pub(crate) fn export(db: Db, user: UserId) -> BoxFuture<'static, anyhow::Result<
 /// Ends what is on air and removes all of it.
 pub(crate) async fn erase(state: &State, tx: &mut Tx, user: UserId) -> anyhow::Result<()> {
     cut_all(state, tx, user, "this account is gone").await?;
+    let folders: Vec<String> = sqlx::query_scalar("SELECT folder FROM media_videos WHERE owner_user_id = $1")
+        .bind(user)
+        .fetch_all(tx.conn())
+        .await?;
+    let now = state.clock.now();
+    for folder in folders {
+        // What is on air is cut now, and its last segments may still be on their way.
+        tx.enqueue(&RemoveObjects { folder }, now.plus_micros(SETTLE_MICROS), now)
+            .await?;
+    }
     for statement in [
+        "DELETE FROM media_videos WHERE owner_user_id = $1",
         "DELETE FROM media_broadcasts WHERE owner_user_id = $1",
         "DELETE FROM media_streams WHERE owner_user_id = $1",
     ] {

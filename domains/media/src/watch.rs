@@ -13,7 +13,9 @@ use nova_domain::events::{StreamEnded, StreamStarted};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::State;
+use crate::library::Kept;
 use crate::stream::{self, StreamId};
+use crate::video;
 
 /// A cut of another process has effect within this.
 const LOOK: Duration = Duration::from_millis(400);
@@ -21,6 +23,10 @@ const LOOK: Duration = Duration::from_millis(400);
 const SAY_MICROS: i64 = 15_000_000;
 /// A broadcast nobody has spoken of for so long ended with its process.
 const LOST_MICROS: i64 = 90_000_000;
+/// A recording that is left behind by its process is looked for when it is so old.
+const LEFT_MICROS: i64 = 5_000_000;
+/// A recording that is nowhere so long after its broadcast was never made.
+const CLOSED_MICROS: i64 = 600_000_000;
 /// How long after a publisher was let in its broadcast must be there.
 const ARRIVES_MICROS: i64 = 60_000_000;
 
@@ -38,8 +44,14 @@ struct Written {
 pub(crate) async fn run(state: State, stop: CancellationToken) {
     let mut written: HashMap<String, Written> = HashMap::new();
     let mut away = false;
+    let mut swept_at = i64::MIN;
     loop {
-        let looked = look(&state, &mut written).await;
+        let mut looked = look(&state, &mut written).await;
+        let now = state.clock.now();
+        if looked.is_ok() && now.0.saturating_sub(swept_at) > SAY_MICROS {
+            looked = lost(&state, now).await;
+            swept_at = now.0;
+        }
         match &looked {
             Err(error) if !away => tracing::warn!(%error, "broadcasts are written down when the database is back"),
             Ok(()) if away => tracing::info!("broadcasts are written down again"),
@@ -75,7 +87,7 @@ async fn look(state: &State, written: &mut HashMap<String, Written>) -> Result<(
     }
     for (broadcast, entry) in &running {
         if !written.contains_key(broadcast.id()) {
-            let row = begin(state, entry.id, entry.owner, broadcast).await?;
+            let row = begin(state, entry, broadcast).await?;
             let one = Written {
                 row,
                 stream: entry.id,
@@ -98,12 +110,12 @@ async fn look(state: &State, written: &mut HashMap<String, Written>) -> Result<(
         } else if now.0 - one.said_at > SAY_MICROS {
             say(state, one, now).await?;
             one.said_at = now.0;
-            lost(state, now).await?;
         }
     }
     for id in ended {
         written.remove(&id);
     }
+    finish_recordings(state, written, now).await?;
     state.gate.retain(|name, entry| {
         let arriving = now.0 - entry.admitted.0 < ARRIVES_MICROS;
         arriving || state.live.hub.get(name).is_some() || (state.live.look)(name).is_some()
@@ -129,7 +141,34 @@ async fn enforce(state: &State, running: &[(Arc<Broadcast>, crate::gate::Entry)]
     Ok(())
 }
 
-async fn begin(state: &State, stream: StreamId, owner: UserId, broadcast: &Broadcast) -> Result<Id<Broadcast>, Error> {
+/// Recordings whose broadcast is over become videos that can be listed, once the library has all of them.
+async fn finish_recordings(state: &State, written: &HashMap<String, Written>, now: Timestamp) -> Result<(), Error> {
+    for (folder, ended_at) in video::unfinished(&state.db, now.plus_micros(-LEFT_MICROS)).await? {
+        if written.contains_key(&folder) {
+            continue;
+        }
+        match state.live.library.kept(&folder).await {
+            Ok(Kept::Growing) => {}
+            Ok(Kept::Whole(facts)) => {
+                let mut tx = state.db.begin().await?;
+                video::finish(&mut tx, &folder, &facts, now).await?;
+                tx.commit().await?;
+            }
+            // The process that has it may still be about to close it.
+            Ok(Kept::Nothing) if now.0 - ended_at < CLOSED_MICROS => {}
+            Ok(Kept::Nothing) => {
+                let mut tx = state.db.begin().await?;
+                video::forget(&mut tx, &folder).await?;
+                tx.commit().await?;
+            }
+            Err(error) => tracing::warn!(folder, %error, "a recording cannot be looked at"),
+        }
+    }
+    Ok(())
+}
+
+async fn begin(state: &State, entry: &crate::gate::Entry, broadcast: &Broadcast) -> Result<Id<Broadcast>, Error> {
+    let (stream, owner) = (entry.id, entry.owner);
     let at = broadcast.started();
     let row = Id::<Broadcast>::new(at);
     let mut tx = state.db.begin().await?;
@@ -141,6 +180,9 @@ async fn begin(state: &State, stream: StreamId, owner: UserId, broadcast: &Broad
         .bind(state.clock.now().0)
         .execute(tx.conn())
         .await?;
+    if entry.record {
+        video::begin_recording(&mut tx, stream, owner, broadcast.id(), at).await?;
+    }
     let event = StreamStarted {
         stream: stream.to_string(),
         owner,

@@ -14,6 +14,7 @@ mod show;
 mod shown;
 mod stop;
 mod update;
+mod videos;
 
 /// Routes below `/api/v1`.
 pub(crate) fn router(state: State) -> OpenApiRouter {
@@ -23,5 +24,13 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(key::rotate))
         .routes(routes!(stop::stop))
         .routes(routes!(playback::token))
+        .routes(routes!(videos::list::list))
+        .routes(routes!(
+            videos::show::show,
+            videos::update::update,
+            videos::delete::delete
+        ))
+        .routes(routes!(videos::playback::token))
+        .routes(routes!(videos::storage::storage))
         .with_state(state)
 }

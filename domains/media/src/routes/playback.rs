@@ -10,15 +10,32 @@ use utoipa::ToSchema;
 use super::shown;
 use crate::domain::State;
 
-/// A token that opens the playlists of a private stream.
+/// What opens the playlists of a private stream or video.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PlaybackToken {
-    /// For the query of `master.m3u8` and `manifest.mpd`; `null` when the stream needs none.
+    /// For the query of `master.m3u8` and `manifest.mpd`; `null` when none is needed.
     token: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
     hls_url: String,
     dash_url: String,
+}
+
+impl PlaybackToken {
+    /// For what lies behind `base`; with a token and its end where one is needed.
+    pub(crate) fn new(base: &str, token: Option<(String, Timestamp)>) -> Self {
+        let query = token
+            .as_ref()
+            .map(|(token, _)| format!("?token={token}"))
+            .unwrap_or_default();
+        let (token, expires_at) = token.unzip();
+        Self {
+            hls_url: format!("{base}/master.m3u8{query}"),
+            dash_url: format!("{base}/manifest.mpd{query}"),
+            token,
+            expires_at,
+        }
+    }
 }
 
 /// What a viewer needs to watch. A private stream is watched by its owner, and by moderators, with a token that ends.
@@ -38,18 +55,8 @@ pub(crate) async fn token(
     Path(id): Path<String>,
 ) -> Result<Json<PlaybackToken>, Problem> {
     let row = shown::visible(&state, &id, Some(&caller)).await?;
-    let (base, name) = (&state.public_url, &row.name);
     let private = row.visibility() == Visibility::Private;
-    let (token, ends) = shown::playback_token(&state, &row, caller.user);
-    let query = if private {
-        format!("?token={token}")
-    } else {
-        String::new()
-    };
-    Ok(Json(PlaybackToken {
-        hls_url: format!("{base}/live/{name}/master.m3u8{query}"),
-        dash_url: format!("{base}/live/{name}/manifest.mpd{query}"),
-        token: private.then_some(token),
-        expires_at: private.then_some(ends),
-    }))
+    let token = private.then(|| shown::playback_token(&state, &row, caller.user));
+    let base = format!("{}/live/{}", state.public_url, row.name);
+    Ok(Json(PlaybackToken::new(&base, token)))
 }

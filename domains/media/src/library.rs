@@ -1,0 +1,132 @@
+//! What this domain asks of the library, where the objects of videos lie, and what the library asks of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nova_core::clock::Clock;
+use nova_core::store::BoxFuture;
+use nova_domain::db::{Db, Error, Id};
+use nova_domain::policy::Visibility;
+
+use crate::gate::Decision;
+use crate::token::PlaybackTokens;
+use crate::video::{self, Row};
+
+/// How long what is known of a video is believed: a change of its visibility has effect within this.
+const BELIEVED: Duration = Duration::from_secs(1);
+/// Videos of which something is known.
+const KNOWN: u64 = 10_000;
+
+/// What a video holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Microseconds of media.
+    pub duration_us: i64,
+    /// Bytes in the store.
+    pub bytes: u64,
+    /// Of the largest picture; 0 where there is none.
+    pub width: u16,
+    /// Of the largest picture; 0 where there is none.
+    pub height: u16,
+}
+
+/// What the library has of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// More comes.
+    Growing,
+    /// All of it.
+    Whole(Facts),
+    /// Nothing.
+    Nothing,
+}
+
+/// Where the objects of videos lie. The binary fills it in.
+pub trait Library: Send + Sync {
+    /// What there is in this folder.
+    fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>>;
+    /// Removes all of it; what is not there is no error.
+    fn remove<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
+}
+
+/// A library that holds nothing: for commands that only read and write rows.
+pub struct Nowhere;
+
+impl Library for Nowhere {
+    fn kept<'a>(&'a self, _folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>> {
+        Box::pin(std::future::ready(Err(anyhow::anyhow!(
+            "there is no library in this process"
+        ))))
+    }
+
+    fn remove<'a>(&'a self, _folder: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(std::future::ready(Err(anyhow::anyhow!(
+            "there is no library in this process"
+        ))))
+    }
+}
+
+/// A video that a request may go on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Where its objects lie.
+    pub folder: String,
+    /// Whether its playlists are given out.
+    pub decision: Decision,
+}
+
+/// Finds videos for the delivery side.
+#[derive(Clone)]
+pub struct Videos {
+    db: Db,
+    clock: Clock,
+    tokens: PlaybackTokens,
+    known: moka::future::Cache<String, Option<Arc<Row>>>,
+}
+
+impl Videos {
+    pub(crate) fn new(db: Db, clock: Clock, tokens: PlaybackTokens) -> Self {
+        Self {
+            db,
+            clock,
+            tokens,
+            known: moka::future::Cache::builder()
+                .max_capacity(KNOWN)
+                .time_to_live(BELIEVED)
+                .build(),
+        }
+    }
+
+    /// The video that a URL names by its id, or by the folder of its objects; `None` when there is no such video.
+    pub async fn open(&self, name: &str, query: Option<&str>) -> Result<Option<Opened>, Arc<Error>> {
+        let look = async {
+            let row = match name.parse::<Id<video::Video>>() {
+                Ok(_) => video::find(&self.db, name).await?,
+                Err(_no_id) => video::by_folder(&self.db, name).await?,
+            };
+            Ok(row.map(Arc::new))
+        };
+        let Some(row) = self.known.try_get_with_by_ref(name, look).await? else {
+            return Ok(None);
+        };
+        let decision = if row.visibility() == Visibility::Private {
+            let pairs = query.unwrap_or_default().split('&');
+            let token = pairs
+                .filter_map(|pair| pair.split_once('='))
+                .find_map(|(key, value)| (key == "token").then_some(value));
+            let of = Id::from(row.id.uuid());
+            match token {
+                Some(token) if self.tokens.verify(of, token, self.clock.now()).is_some() => {
+                    Decision::Token(token.to_owned())
+                }
+                _ => Decision::Denied,
+            }
+        } else {
+            Decision::Open
+        };
+        Ok(Some(Opened {
+            folder: row.folder.clone(),
+            decision,
+        }))
+    }
+}

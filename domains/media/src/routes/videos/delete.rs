@@ -1,0 +1,47 @@
+use axum::extract::State as Shared;
+use http::StatusCode;
+use nova_domain::audit::Act;
+use nova_domain::http::problem::Details;
+use nova_domain::http::{Client, Path};
+use nova_domain::{Caller, Problem};
+
+use super::shown;
+use crate::domain::State;
+use crate::video::{self, RemoveObjects};
+
+/// Deletes a video and all of its objects. The recording of what is on air is kept on being made until the broadcast ends: end it first.
+#[utoipa::path(
+    delete, path = "/videos/{id}", tag = "videos", operation_id = "delete_video", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Its id")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
+        (status = 403, description = "It belongs to somebody else", body = Details, content_type = "application/problem+json"),
+        (status = 404, description = "No such video, or not to be known", body = Details, content_type = "application/problem+json"),
+        (status = 409, description = "It is on air", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn delete(
+    Shared(state): Shared<State>,
+    client: Client,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let row = shown::mine(&state, &id, &caller).await?;
+    if row.status == "live" {
+        return Err(Problem::conflict("it is on air: end the broadcast first"));
+    }
+    let now = state.clock.now();
+    let mut tx = state.db.begin().await?;
+    video::forget(&mut tx, &row.folder).await?;
+    tx.enqueue(&RemoveObjects { folder: row.folder }, now, now).await?;
+    let act = Act {
+        actor: Some(caller.user),
+        action: "media.video_deleted",
+        subject: Some(row.id.to_string()),
+        detail: "",
+    };
+    tx.audit(act, Some(&client), now).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

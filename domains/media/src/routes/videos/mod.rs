@@ -1,0 +1,9 @@
+//! Videos: recordings, uploads and clips.
+
+pub(super) mod delete;
+pub(super) mod list;
+pub(super) mod playback;
+pub(super) mod show;
+mod shown;
+pub(super) mod storage;
+pub(super) mod update;

@@ -1,0 +1,297 @@
+//! The domain by itself, on both engines, with a hub whose clock stands still: its routes, its authorizer, its task.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use nova_core::clock::{Clock, Timestamp};
+use nova_core::live::{Hub, HubConfig, Publisher, SecondPublisher, Status};
+use nova_core::media::{Codec, Frame, Media as Kind, Track, TrackId};
+use nova_core::publish::{Denied, PublishRequest, StaticAuthorizer};
+use nova_core::store::BoxFuture;
+use nova_domain::accounts::{Accounts, Directory, Standing};
+use nova_domain::db::{Error, SessionId, Tx, UserId};
+use nova_domain::http::caller::{Caller, Proof, known};
+use nova_domain::http::limit::Limits;
+use nova_domain::outbox::Relay;
+use nova_domain::testing::{self, Names, TestDb};
+use nova_domain::{Context, Domain, Role, Task};
+use nova_media::{Config, Health, Kept, Library, Live, Media, OnAir};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// Accounts as a test wants them.
+#[derive(Default)]
+pub(crate) struct Standings(pub(crate) Mutex<HashMap<UserId, Option<Timestamp>>>);
+
+impl Accounts for Standings {
+    fn standing(&self, user: UserId) -> BoxFuture<'_, Result<Option<Standing>, Error>> {
+        let known = self.0.lock().unwrap().get(&user).copied();
+        let standing = known.map(|suspended_until| Standing {
+            role: Role::Viewer,
+            suspended_until,
+            created_at: Timestamp(0),
+        });
+        Box::pin(std::future::ready(Ok(standing)))
+    }
+
+    fn suspend<'a>(
+        &'a self,
+        _tx: &'a mut Tx,
+        user: UserId,
+        until: Option<Timestamp>,
+        _now: Timestamp,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.0.lock().unwrap().insert(user, until);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A library as a test wants it: what is in each folder, and what was removed.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    pub(crate) kept: Mutex<HashMap<String, Kept>>,
+    pub(crate) removed: Mutex<Vec<String>>,
+}
+
+impl Library for Shelf {
+    fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>> {
+        let kept = self.kept.lock().unwrap().get(folder).cloned();
+        Box::pin(std::future::ready(Ok(kept.unwrap_or(Kept::Nothing))))
+    }
+
+    fn remove<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
+        self.removed.lock().unwrap().push(folder.to_owned());
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) db: TestDb,
+    pub(crate) clock: Clock,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) media: Media,
+    pub(crate) router: Router,
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) tasks: Vec<(&'static str, Task)>,
+    pub(crate) standings: Arc<Standings>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) library: Arc<Shelf>,
+    _data: tempfile::TempDir,
+    _starts: tokio::sync::mpsc::Receiver<Arc<nova_core::live::Broadcast>>,
+}
+
+pub(crate) async fn houses(listed: fn() -> StaticAuthorizer) -> Vec<House> {
+    let mut houses = Vec::new();
+    for db in testing::databases().await {
+        let mut tx = db.begin().await.unwrap();
+        // The users domain keeps this view for everybody; here it is a table that a test fills.
+        let _there = sqlx::raw_sql("DROP VIEW IF EXISTS users_hidden")
+            .execute(tx.conn())
+            .await;
+        sqlx::raw_sql("CREATE TABLE users_hidden (viewer_id TEXT NOT NULL, hidden_id TEXT NOT NULL)")
+            .execute(tx.conn())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let clock = Clock::manual(Timestamp(1_795_478_399_000_000));
+        let context = Context {
+            db: db.db.clone(),
+            clock: clock.clone(),
+            limits: Limits::new(0),
+            public_url: "https://nova.example".into(),
+            personal: Arc::default(),
+        };
+        let config = HubConfig {
+            reconnect: Duration::from_secs(60),
+            second_publisher: SecondPublisher::TakeOver,
+        };
+        let (hub, starts) = Hub::new(clock.clone(), config);
+        let watched = Arc::clone(&hub);
+        let library = Arc::new(Shelf::default());
+        let live = Live {
+            hub: Arc::clone(&hub),
+            look: Arc::new(move |name| {
+                let broadcast = watched.get(name)?;
+                Some(OnAir {
+                    status: match broadcast.status() {
+                        Status::Starting => "starting",
+                        Status::Live => "live",
+                        Status::Reconnecting => "reconnecting",
+                        Status::Ended => "ended",
+                    },
+                    viewers: 3,
+                    started_at: broadcast.started(),
+                    video: None,
+                    audio: None,
+                    health: Health::default(),
+                })
+            }),
+            library: Arc::clone(&library) as _,
+            ingest_url: "rtmp://nova.example:1935/live".into(),
+        };
+        let data = tempfile::tempdir().unwrap();
+        let (standings, names) = (Arc::new(Standings::default()), Names::new(db.db.clone()).await);
+        let (media, domain) = Media::new(
+            &context,
+            Config {
+                most_streams: 3,
+                ..Config::default()
+            },
+            live,
+            listed(),
+            data.path(),
+            Arc::clone(&names) as _,
+            Arc::clone(&standings) as _,
+        )
+        .unwrap();
+        let mut domains = [domain];
+        Domain::join(&domains, &context);
+        let tasks = std::mem::take(&mut domains[0].tasks);
+        let [domain] = domains;
+        houses.push(House {
+            relay: Relay::new(db.db.clone(), clock.clone()),
+            router: Router::from(domain.routes),
+            db,
+            clock,
+            hub,
+            media,
+            tasks,
+            standings,
+            names,
+            library,
+            _data: data,
+            _starts: starts,
+        });
+    }
+    houses
+}
+
+impl House {
+    pub(crate) async fn person(&self, name: &str) -> Caller {
+        let now = self.clock.now();
+        let user = UserId::new(now);
+        let mut tx = self.db.begin().await.unwrap();
+        self.names.claim(&mut tx, user, name, now).await.unwrap();
+        tx.commit().await.unwrap();
+        self.standings.0.lock().unwrap().insert(user, None);
+        Caller {
+            user,
+            session: SessionId::new(now),
+            role: Role::Viewer,
+            proof: Proof::Session,
+            authenticated_at: now,
+            suspended: false,
+        }
+    }
+
+    pub(crate) async fn call(
+        &self,
+        caller: Option<&Caller>,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let mut request = http::Request::builder().method(method).uri(path);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let mut request = request
+            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
+            .unwrap();
+        if let Some(caller) = caller {
+            let found = known(caller.clone());
+            request = with(request, found);
+        }
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    pub(crate) async fn create(&self, caller: &Caller, visibility: &str) -> Value {
+        self.create_recorded(caller, visibility, false).await
+    }
+
+    pub(crate) async fn create_recorded(&self, caller: &Caller, visibility: &str, record: bool) -> Value {
+        let body = json!({ "title": "My show", "description": "about it", "visibility": visibility, "record": record });
+        let (status, stream) = self.call(Some(caller), "POST", "/streams", Some(body)).await;
+        assert_eq!(status, 201, "{stream}");
+        stream
+    }
+
+    pub(crate) async fn authorize(&self, key: &str) -> Result<String, Denied> {
+        let request = PublishRequest {
+            peer: [127, 0, 0, 1].into(),
+            app: "live".into(),
+            key: key.into(),
+            encoder: String::new(),
+        };
+        self.media.authorizer.authorize(request).await.map(|grant| grant.stream)
+    }
+
+    /// A publisher with this key and its first picture.
+    pub(crate) async fn publish(&self, key: &str) -> Publisher {
+        let name = self.authorize(key).await.unwrap();
+        let mut publisher = self.hub.publish(&name).unwrap();
+        publisher.track(Track {
+            id: TrackId(0),
+            codec: Codec::Avc,
+            timescale: 90_000,
+            config: Bytes::new(),
+            codec_string: "avc1.640028".into(),
+            media: Kind::Video {
+                width: 640,
+                height: 360,
+                sar: (1, 1),
+                frame_rate: None,
+            },
+        });
+        for n in 0..90_i64 {
+            publisher.frame(Frame {
+                track: TrackId(0),
+                dts: n * 3000,
+                composition_offset: 0,
+                duration: None,
+                keyframe: n % 30 == 0,
+                payload: Bytes::from_static(b"picture"),
+            });
+            self.clock.advance(Duration::from_millis(33));
+        }
+        publisher
+    }
+
+    /// Runs the domain's task until `seen`.
+    pub(crate) async fn watch(&mut self, mut seen: impl AsyncFnMut(&Self) -> bool) {
+        let stop = CancellationToken::new();
+        let running: Vec<_> = self
+            .tasks
+            .drain(..)
+            .map(|(_, task)| tokio::spawn(task(stop.clone())))
+            .collect();
+        while !seen(self).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.cancel();
+        for task in running {
+            task.await.unwrap();
+        }
+    }
+}
+
+pub(crate) fn with<T: Clone + Send + Sync + 'static>(
+    mut request: http::Request<Body>,
+    extension: T,
+) -> http::Request<Body> {
+    request.extensions_mut().insert(extension);
+    request
+}
+
+pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("{field} in {value}"))
+}

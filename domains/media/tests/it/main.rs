@@ -1,0 +1,5 @@
+//! The media domain: streams and videos.
+
+mod house;
+mod streams;
+mod videos;

@@ -1,0 +1,254 @@
+//! Videos: the recording of a broadcast from its first second to its deletion, who may do what, lists and tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nova_core::publish::StaticAuthorizer;
+use nova_domain::Role;
+use nova_domain::http::caller::Caller;
+use nova_media::{Decision, Facts, Kept};
+use serde_json::{Value, json};
+
+use crate::house::{House, houses, text};
+
+/// A recording of `owner` that is whole, from a stream of this visibility.
+async fn recorded(house: &House, owner: &Caller, visibility: &str) -> String {
+    let folder = format!("b{}", house.clock.now().0);
+    house.clock.advance(Duration::from_millis(1));
+    let id = uuid::Uuid::now_v7().to_string();
+    let mut tx = house.db.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO media_videos (id, owner_user_id, stream_id, source, folder, title, description, visibility, status, progress, error, \
+         duration_us, width, height, bytes, created_at) VALUES ($1, $2, NULL, 'recording', $3, 'My show', '', $4, 'ready', 100, '', 61000000, \
+         1920, 1080, 5000, $5)",
+    )
+    .bind(&id)
+    .bind(owner.user)
+    .bind(folder)
+    .bind(visibility)
+    .bind(house.clock.now().0)
+    .execute(tx.conn())
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+async fn videos_of(house: &House, caller: Option<&Caller>, query: &str) -> Vec<Value> {
+    let (status, list) = house.call(caller, "GET", &format!("/videos{query}"), None).await;
+    assert_eq!(status, 200, "{list}");
+    list["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_broadcast_of_a_stream_that_records_is_a_video_from_beginning_to_end() {
+    for mut house in houses(|| StaticAuthorizer::Open).await {
+        let ada = house.person("ada").await;
+        house.create(&ada, "public").await;
+        let stream = house.create_recorded(&ada, "public", true).await;
+        let publisher = house.publish(text(&stream, "stream_key")).await;
+        let broadcast = Arc::clone(publisher.broadcast());
+        assert_eq!(house.media.gate.records(broadcast.stream()), Some(true));
+        let folder = broadcast.id().to_owned();
+        house.library.kept.lock().unwrap().insert(folder.clone(), Kept::Growing);
+        let facts = Facts {
+            duration_us: 3_000_000,
+            bytes: 123,
+            width: 640,
+            height: 360,
+        };
+        let mut ended = false;
+        house
+            .watch(async |house| {
+                let list = videos_of(house, None, "").await;
+                if list.is_empty() {
+                    return false;
+                }
+                assert_eq!(list.len(), 1);
+                let video = &list[0];
+                if video["status"] == "live" && !ended {
+                    assert_eq!((text(video, "title"), text(video, "source")), ("My show", "recording"));
+                    assert_eq!(video["stream_id"], stream["id"]);
+                    let (status, _) = house
+                        .call(Some(&ada), "DELETE", &format!("/videos/{}", text(video, "id")), None)
+                        .await;
+                    assert_eq!(status, 409, "it is on air");
+                    broadcast.stop("enough");
+                    house.clock.advance(Duration::from_secs(10));
+                    house
+                        .library
+                        .kept
+                        .lock()
+                        .unwrap()
+                        .insert(folder.clone(), Kept::Whole(facts.clone()));
+                    ended = true;
+                }
+                video["status"] == "ready" && video["duration_s"] == 3.0 && video["height"] == 360
+            })
+            .await;
+        let (_, storage) = house.call(Some(&ada), "GET", "/storage", None).await;
+        assert_eq!(
+            (storage["videos"].as_i64(), storage["bytes"].as_i64()),
+            (Some(1), Some(123))
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_may_do_what_to_a_video() {
+    for house in houses(|| StaticAuthorizer::Open).await {
+        let (owner, other, blocked) = (
+            house.person("owner").await,
+            house.person("other").await,
+            house.person("blocked").await,
+        );
+        let moderator = Caller {
+            role: Role::Moderator,
+            ..house.person("moderator").await
+        };
+        let suspended = Caller {
+            suspended: true,
+            ..owner.clone()
+        };
+        let mut tx = house.db.begin().await.unwrap();
+        sqlx::query("INSERT INTO users_hidden (viewer_id, hidden_id) VALUES ($1, $2)")
+            .bind(blocked.user)
+            .bind(owner.user)
+            .execute(tx.conn())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        // Guest, owner, another, blocked, moderator, the owner when suspended.
+        let who = [
+            None,
+            Some(&owner),
+            Some(&other),
+            Some(&blocked),
+            Some(&moderator),
+            Some(&suspended),
+        ];
+        let change = || Some(json!({ "title": "new" }));
+        let cases = [
+            ("public", "GET", "", None, [200, 200, 200, 404, 200, 200]),
+            ("unlisted", "GET", "", None, [200, 200, 200, 404, 200, 200]),
+            ("private", "GET", "", None, [404, 200, 404, 404, 200, 200]),
+            ("public", "PATCH", "", change(), [401, 200, 403, 404, 403, 403]),
+            ("private", "PATCH", "", change(), [401, 200, 404, 404, 403, 403]),
+            (
+                "private",
+                "POST",
+                "/playback-token",
+                None,
+                [401, 200, 404, 404, 200, 403],
+            ),
+            (
+                "public",
+                "POST",
+                "/playback-token",
+                None,
+                [401, 200, 200, 404, 200, 403],
+            ),
+            ("public", "DELETE", "", None, [401, 204, 403, 404, 403, 403]),
+        ];
+        for (visibility, method, path, body, expected) in cases {
+            let id = recorded(&house, &owner, visibility).await;
+            // The owner last: what they do may take it away.
+            for n in [0, 2, 3, 4, 5, 1] {
+                let (status, answer) = house
+                    .call(who[n], method, &format!("/videos/{id}{path}"), body.clone())
+                    .await;
+                assert_eq!(status, expected[n], "{visibility} {method} {path} by {n}: {answer}");
+            }
+        }
+        // What was left: three public or unlisted ones, and the private ones, which only the owner lists.
+        let shown = |list: Vec<Value>| list.len();
+        assert_eq!(shown(videos_of(&house, None, "").await), 3);
+        assert_eq!(shown(videos_of(&house, Some(&blocked), "").await), 0);
+        assert_eq!(shown(videos_of(&house, Some(&owner), "?owner=me").await), 7);
+        assert_eq!(house.call(None, "GET", "/videos?owner=me", None).await.0, 401);
+        assert_eq!(house.call(None, "GET", "/storage", None).await.0, 401);
+    }
+}
+
+#[tokio::test]
+async fn lists_of_videos_come_page_by_page() {
+    for house in houses(|| StaticAuthorizer::Open).await {
+        let ada = house.person("ada").await;
+        let mut made = Vec::new();
+        for _ in 0..5 {
+            made.push(recorded(&house, &ada, "public").await);
+        }
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (_, page) = house.call(None, "GET", &format!("/videos?limit=2{cursor}"), None).await;
+            seen.extend(
+                page["items"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|video| text(video, "id").to_owned()),
+            );
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        made.reverse();
+        assert_eq!(seen, made);
+    }
+}
+
+#[tokio::test]
+async fn a_private_video_asks_for_a_token_and_a_change_has_effect_within_a_second() {
+    for house in houses(|| StaticAuthorizer::Open).await {
+        let ada = house.person("ada").await;
+        let id = recorded(&house, &ada, "public").await;
+        let open = async |query: Option<&str>| house.media.videos.open(&id, query).await.unwrap().unwrap();
+        assert_eq!(open(None).await.decision, Decision::Open);
+        let folder = open(None).await.folder;
+        let (status, _) = house
+            .call(
+                Some(&ada),
+                "PATCH",
+                &format!("/videos/{id}"),
+                Some(json!({ "visibility": "private" })),
+            )
+            .await;
+        assert_eq!(status, 200);
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        assert_eq!(open(None).await.decision, Decision::Denied);
+        let (_, answer) = house
+            .call(Some(&ada), "POST", &format!("/videos/{id}/playback-token"), None)
+            .await;
+        let token = text(&answer, "token").to_owned();
+        let query = format!("token={token}");
+        assert_eq!(open(Some(&query)).await.decision, Decision::Token(token));
+        // By its folder it is the same video, and no way around the token.
+        let opened = house.media.videos.open(&folder, None).await.unwrap().unwrap();
+        assert_eq!(opened.decision, Decision::Denied);
+        // A token of one video opens no other.
+        let other = recorded(&house, &ada, "private").await;
+        let opened = house.media.videos.open(&other, Some(&query)).await.unwrap().unwrap();
+        assert_eq!(opened.decision, Decision::Denied);
+        assert_eq!(house.media.videos.open("nothing", None).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn the_objects_of_a_deleted_video_are_removed() {
+    for house in houses(|| StaticAuthorizer::Open).await {
+        let ada = house.person("ada").await;
+        let id = recorded(&house, &ada, "public").await;
+        let folder = house.media.videos.open(&id, None).await.unwrap().unwrap().folder;
+        assert_eq!(
+            house.call(Some(&ada), "DELETE", &format!("/videos/{id}"), None).await.0,
+            204
+        );
+        assert_eq!(
+            house.call(Some(&ada), "GET", &format!("/videos/{id}"), None).await.0,
+            404
+        );
+        house.relay.drain().await.unwrap();
+        assert_eq!(*house.library.removed.lock().unwrap(), [folder]);
+    }
+}
