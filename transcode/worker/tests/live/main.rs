@@ -1,5 +1,6 @@
 //! The library with the real worker program.
 
+mod captions;
 mod epochs;
 mod ladder;
 mod restart;
