@@ -86,6 +86,8 @@ pub struct Start {
     pub sound: Option<SoundStart>,
     /// The encoder that an earlier probe chose; the worker probes when there is none.
     pub encoder: Option<String>,
+    /// Pictures a second as an earlier worker measured them ([`Reply::FrameRate`]).
+    pub frame_rate: Option<(u32, u32)>,
 }
 
 /// From the server to the worker.
@@ -122,6 +124,8 @@ pub enum Reply {
         /// The video encoder in use; empty when there are no rungs.
         encoder: String,
     },
+    /// Pictures a second of the source, as a fraction, by the times of its first frames.
+    FrameRate(u32, u32),
     /// A rung's decoder configuration.
     Track {
         /// The rung's name.
@@ -159,6 +163,7 @@ impl Request {
                 }
                 put_option(out, start.sound.as_ref(), put_sound);
                 put_option(out, start.encoder.as_ref(), |out, name| put_text(out, name));
+                put_option(out, start.frame_rate, put_rate);
             }
             Self::Frame(frame) => {
                 out.put_u8(1);
@@ -195,11 +200,13 @@ impl Request {
                     let rungs = (0..count).map(|_| get_rung(body)).collect::<Result<_, _>>()?;
                     let sound = get_option(body, get_sound)?;
                     let encoder = get_option(body, get_text)?;
+                    let frame_rate = get_option(body, get_rate)?;
                     Self::Start(Box::new(Start {
                         video,
                         rungs,
                         sound,
                         encoder,
+                        frame_rate,
                     }))
                 }
                 1 => Self::Frame(get_frame(body)?),
@@ -258,6 +265,10 @@ impl Reply {
                 out.put_u8(0x86);
                 put_text(out, reason);
             }
+            Self::FrameRate(count, seconds) => {
+                out.put_u8(0x87);
+                put_rate(out, (*count, *seconds));
+            }
         });
     }
 
@@ -284,6 +295,10 @@ impl Reply {
                     },
                 },
                 0x86 => Self::Fault(get_text(body)?),
+                0x87 => {
+                    let (count, seconds) = get_rate(body)?;
+                    Self::FrameRate(count, seconds)
+                }
                 other => return Err(Error::Kind(other)),
             })
         })
@@ -360,6 +375,15 @@ fn get_option<T>(body: &mut Bytes, get: impl FnOnce(&mut Bytes) -> Result<T, Err
     Ok(if get_flag(body)? { Some(get(body)?) } else { None })
 }
 
+fn put_rate(out: &mut BytesMut, (count, seconds): (u32, u32)) {
+    out.put_u32(count);
+    out.put_u32(seconds);
+}
+
+fn get_rate(body: &mut Bytes) -> Result<(u32, u32), Error> {
+    Ok((body.try_get_u32()?, body.try_get_u32()?))
+}
+
 fn put_rung(out: &mut BytesMut, rung: &RungStart) {
     out.put_u8(rung.track.0);
     put_text(out, &rung.name);
@@ -431,10 +455,7 @@ fn put_track(out: &mut BytesMut, track: &Track) {
             for value in [*width, *height, sar.0, sar.1] {
                 out.put_u16(value);
             }
-            put_option(out, *frame_rate, |out, (count, seconds)| {
-                out.put_u32(count);
-                out.put_u32(seconds);
-            });
+            put_option(out, *frame_rate, put_rate);
         }
         Media::Audio {
             sample_rate,
@@ -465,7 +486,7 @@ fn get_track(body: &mut Bytes) -> Result<Track, Error> {
             width: body.try_get_u16()?,
             height: body.try_get_u16()?,
             sar: (body.try_get_u16()?, body.try_get_u16()?),
-            frame_rate: get_option(body, |body| Ok((body.try_get_u32()?, body.try_get_u32()?)))?,
+            frame_rate: get_option(body, get_rate)?,
         }
     } else {
         Media::Audio {
@@ -594,12 +615,14 @@ mod tests {
             vec(rung(), 0..5),
             option::of(sound),
             option::of(".*"),
+            option::of((any::<u32>(), any::<u32>())),
         )
-            .prop_map(|(video, rungs, sound, encoder)| Start {
+            .prop_map(|(video, rungs, sound, encoder, frame_rate)| Start {
                 video,
                 rungs,
                 sound,
                 encoder,
+                frame_rate,
             })
     }
 
@@ -632,6 +655,7 @@ mod tests {
             (any::<u32>(), proptest::result::maybe_ok(bytes(), ".*"))
                 .prop_map(|(id, picture)| Reply::Still { id, picture }),
             ".*".prop_map(Reply::Fault),
+            (any::<u32>(), any::<u32>()).prop_map(|(count, seconds)| Reply::FrameRate(count, seconds)),
         ]
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,15 +15,17 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_video::UpstreamForceKeyUnitEvent;
-use nova_core::media::{Codec, Frame, Media, Track, TrackId};
+use nova_core::media::{Codec, Frame, Media, Track, TrackId, rescale};
 use nova_transcode::wire::{Reply, RungStart, SoundStart, Start};
 
 use crate::gate::{Gate, Keys, Verdict};
 use crate::peer::Server;
-use crate::{avc, elements, probe, source};
+use crate::{avc, elements, probe, rate, source};
 
 /// Makes a rung slow, for tests of what the server does then: track and milliseconds a picture, `128:60`.
 const SLOW: &str = "NOVA_TRANSCODE_TEST_SLOW";
+/// Samples that an AAC encoder hears before what it gives is whole; frames of 1024.
+const RUN_UP: i64 = 3 * 1024;
 
 struct Rung {
     start: RungStart,
@@ -38,6 +40,8 @@ struct Shared {
     timescale: u32,
     frame_rate: Option<(u32, u32)>,
     taken: AtomicU64,
+    /// Time of the first sound, in ticks of the rendition.
+    sound_first: AtomicI64,
     /// Sinks that have not come to their end.
     open: AtomicUsize,
     ending: AtomicBool,
@@ -57,7 +61,9 @@ pub(crate) struct Ladder {
     pipeline: gst::Pipeline,
     shared: Arc<Shared>,
     video: Option<(TrackId, AppSrc)>,
-    sound: Option<(TrackId, u32, AppSrc)>,
+    sound: Option<(Track, AppSrc)>,
+    /// The first pictures, until it is clear how many a second there are.
+    held: Option<Vec<Frame>>,
 }
 
 impl Ladder {
@@ -72,8 +78,11 @@ impl Ladder {
             };
             describe_video(&mut description, video, &start.rungs, &encoder)?;
         }
+        let mut delay = 0;
         if let Some(sound) = &start.sound {
-            describe_sound(&mut description, sound)?;
+            let encoder = probe::aac().context("no AAC encoder works here")?;
+            delay = elements::sound_delay(encoder);
+            describe_sound(&mut description, sound, encoder)?;
         }
         let pipeline = gst::parse::launch(&description).with_context(|| description.clone())?;
         let pipeline = pipeline.downcast::<gst::Pipeline>().ok().context("nothing to make")?;
@@ -97,6 +106,7 @@ impl Ladder {
             timescale,
             frame_rate,
             taken: AtomicU64::new(0),
+            sound_first: AtomicI64::new(i64::MAX),
             open: AtomicUsize::new(0),
             ending: AtomicBool::new(false),
             flushed: AtomicBool::new(false),
@@ -109,11 +119,16 @@ impl Ladder {
             shared,
             video: None,
             sound: None,
+            held: None,
         };
         if let Some(video) = start.video.filter(|_| has_video) {
             let input = ladder.input("video", &video)?;
             ladder.count_taken(&input)?;
             ladder.video = Some((video.id, input));
+            match start.frame_rate {
+                Some(rate) => ladder.set_rate(rate)?,
+                None => ladder.held = Some(Vec::new()),
+            }
             for index in 0..ladder.shared.rungs.len() {
                 ladder.guard(index)?;
                 ladder.collect_rung(index)?;
@@ -126,9 +141,9 @@ impl Ladder {
             if !has_video {
                 ladder.count_taken(&input)?;
             }
-            ladder.sound = Some((sound.source.id, sound.source.timescale, input));
-            ladder.clip_sound(&sound)?;
-            ladder.collect_sound(&sound)?;
+            ladder.sound = Some((sound.source.clone(), input));
+            ladder.clip_sound(&sound, delay)?;
+            ladder.collect_sound(&sound, delay)?;
         }
         ladder.watch()?;
         ladder.pipeline.set_state(gst::State::Playing)?;
@@ -137,17 +152,51 @@ impl Ladder {
     }
 
     /// Takes a frame; frames of other tracks are not for it.
-    pub(crate) fn push(&mut self, frame: Frame) {
-        // Pushing fails only once the pipeline has failed, which the bus has told.
-        if let Some((_, input)) = self.video.as_ref().filter(|(track, _)| *track == frame.track) {
-            let timescale = self.shared.timescale;
-            if frame.keyframe {
-                lock(&self.shared.keys).push(source::nanos(frame.pts(), timescale).nseconds());
+    pub(crate) fn push(&mut self, frame: Frame) -> anyhow::Result<()> {
+        if self.video.as_ref().is_some_and(|(track, _)| *track == frame.track) {
+            let Some(held) = &mut self.held else {
+                self.push_picture(frame);
+                return Ok(());
+            };
+            held.push(frame);
+            if held.len() >= rate::FRAMES {
+                self.release()?;
             }
-            let _ = input.push_buffer(source::buffer(frame, timescale));
-        } else if let Some((_, timescale, input)) = self.sound.as_ref().filter(|(track, ..)| *track == frame.track) {
-            let _ = input.push_buffer(source::buffer(frame, *timescale));
+        } else if let Some((source, input)) = self.sound.as_ref().filter(|(source, _)| source.id == frame.track) {
+            let first = rescale(frame.dts, source.timescale, sound_format(source).0);
+            self.shared.sound_first.fetch_min(first, Ordering::AcqRel);
+            let _ = input.push_buffer(source::buffer(frame, source.timescale));
         }
+        Ok(())
+    }
+
+    fn push_picture(&self, frame: Frame) {
+        let timescale = self.shared.timescale;
+        if frame.keyframe {
+            lock(&self.shared.keys).push(source::nanos(frame.pts(), timescale).nseconds());
+        }
+        if let Some((_, input)) = &self.video {
+            // Pushing fails only once the pipeline has failed, which the bus has told.
+            let _ = input.push_buffer(source::buffer(frame, timescale));
+        }
+    }
+
+    /// Measures the frame rate and lets the pictures go that were held for it.
+    fn release(&mut self) -> anyhow::Result<()> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let times: Vec<i64> = held.iter().map(|frame| frame.dts).collect();
+        let (count, seconds) = rate::measure(&times, self.shared.timescale, self.shared.frame_rate);
+        self.set_rate((count, seconds))?;
+        self.shared.server.send(&Reply::FrameRate(count, seconds));
+        held.into_iter().for_each(|frame| self.push_picture(frame));
+        Ok(())
+    }
+
+    fn set_rate(&self, (count, seconds): (u32, u32)) -> anyhow::Result<()> {
+        let rate = gst::Fraction::new(i32::try_from(count)?, i32::try_from(seconds.max(1))?);
+        let caps = gst::Caps::builder("video/x-raw").field("framerate", rate).build();
+        self.element("rate")?.set_property("caps", caps);
+        Ok(())
     }
 
     pub(crate) fn shed(&self, track: TrackId) {
@@ -163,16 +212,18 @@ impl Ladder {
     }
 
     /// Lets everything come out; the sinks then say [`Reply::Flushed`].
-    pub(crate) fn flush(&self) {
+    pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
+        self.release()?;
         self.shared.ending.store(true, Ordering::Release);
         for input in [
             self.video.as_ref().map(|(_, input)| input),
-            self.sound.as_ref().map(|(.., input)| input),
+            self.sound.as_ref().map(|(_, input)| input),
         ] {
             if input.is_some_and(|input| input.end_of_stream().is_err()) {
                 self.shared.flushed();
             }
         }
+        Ok(())
     }
 
     fn element(&self, name: &str) -> anyhow::Result<gst::Element> {
@@ -344,7 +395,7 @@ impl Ladder {
         })
     }
 
-    fn collect_sound(&self, sound: &SoundStart) -> anyhow::Result<()> {
+    fn collect_sound(&self, sound: &SoundStart, delay: i64) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let id = sound.track;
         let (rate, channels) = sound_format(&sound.source);
@@ -373,9 +424,14 @@ impl Ladder {
             let Some((time, _, payload)) = contents(sample) else {
                 return;
             };
+            let dts = source::ticks(time, rate) - delay;
+            if dts < shared.sound_first.load(Ordering::Acquire) {
+                // The encoder's run-up: it would reach into what was there before.
+                return;
+            }
             shared.server.send(&Reply::Frame(Frame {
                 track: id,
-                dts: source::ticks(time, rate),
+                dts,
                 composition_offset: 0,
                 duration: Some(1024),
                 keyframe: true,
@@ -384,9 +440,11 @@ impl Ladder {
         })
     }
 
-    /// After a restart, the encoder's first sample is the one that follows the last frame's.
-    fn clip_sound(&self, sound: &SoundStart) -> anyhow::Result<()> {
+    /// After a restart, frames go on with the sample that follows the last one's: the encoder begins a whole number of frames before it,
+    /// so that its run-up is sound that is out already.
+    fn clip_sound(&self, sound: &SoundStart, delay: i64) -> anyhow::Result<()> {
         let Some(from) = sound.from else { return Ok(()) };
+        let from = from + delay - RUN_UP;
         let (rate, channels) = sound_format(&sound.source);
         self.pad("aac", "sink")?
             .add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
@@ -474,7 +532,8 @@ fn describe_video(out: &mut String, video: &Track, rungs: &[RungStart], encoder:
     anyhow::ensure!(rungs.iter().all(|rung| sizes.insert(rung.track)), "a track twice");
     write!(
         out,
-        "appsrc name=video format=time max-bytes=0 max-buffers=0 max-time=0 ! {decoder} "
+        "appsrc name=video format=time max-bytes=0 max-buffers=0 max-time=0 ! {decoder} ! \
+         capssetter name=rate "
     )?;
     for (index, rung) in rungs.iter().enumerate() {
         let pixels = u64::from(rung.width) * u64::from(rung.height) * 60;
@@ -495,10 +554,9 @@ fn describe_video(out: &mut String, video: &Track, rungs: &[RungStart], encoder:
     Ok(())
 }
 
-fn describe_sound(out: &mut String, sound: &SoundStart) -> anyhow::Result<()> {
+fn describe_sound(out: &mut String, sound: &SoundStart, encoder: &str) -> anyhow::Result<()> {
     let decoder =
         source::decoder(&sound.source).with_context(|| format!("no decoder for {}", sound.source.codec_string))?;
-    let encoder = probe::aac().context("no AAC encoder works here")?;
     let (rate, channels) = sound_format(&sound.source);
     write!(
         out,

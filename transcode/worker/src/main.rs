@@ -13,6 +13,7 @@ mod gate;
 mod ladder;
 mod peer;
 mod probe;
+mod rate;
 mod sandbox;
 mod source;
 mod still;

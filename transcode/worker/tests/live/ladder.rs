@@ -94,3 +94,20 @@ async fn a_small_rung_of_a_fast_source_has_every_second_picture_and_all_keyframe
     let rate = Some((60, 2));
     assert!(matches!(driver.tracks[&TrackId(0x80)].media, Media::Video { frame_rate, .. } if frame_rate == rate));
 }
+
+#[tokio::test]
+async fn a_frame_rate_that_the_source_states_wrongly_does_not_change_the_bit_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    // 30 pictures a second that call themselves 15, and too much noise for the bit rate.
+    let arguments = "-f lavfi -i testsrc2=size=640x360:rate=30:duration=4,noise=alls=30:allf=t -pix_fmt yuv420p -c:v libx264 \
+                     -preset ultrafast -g 60 -bsf:v h264_metadata=tick_rate=30";
+    let source = clip(dir.path(), "lie.mp4", arguments);
+    let transcoder = transcoder("180p:300k");
+    let mut driver = Driver::new(&transcoder);
+    driver.live.push(&epoch(&[&source.track]));
+    driver.play(&source.frames).await;
+    driver.end().await;
+    let bytes: usize = driver.rung(0).iter().map(|frame| frame.payload.len()).sum();
+    let rate = bytes * 8 / 4;
+    assert!((200_000..400_000).contains(&rate), "{rate}");
+}
