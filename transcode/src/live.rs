@@ -503,6 +503,7 @@ impl Task {
             sound,
             encoder: self.transcoder.encoder(),
             frame_rate: running.frame_rate,
+            file: None,
         })));
         self.pace.restart();
         let now_us = self.now_us();

@@ -75,6 +75,19 @@ pub struct SoundStart {
     pub from: Option<i64>,
 }
 
+/// A file to make a ladder from. The worker may read it only if it was started for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStart {
+    /// Absolute path.
+    pub path: String,
+    /// Only pictures from here on, in microseconds from the file's start.
+    pub from_us: u64,
+    /// Only pictures before this.
+    pub to_us: Option<u64>,
+    /// Keyframes are the first picture at or after each multiple of this.
+    pub grid_ms: u32,
+}
+
 /// A ladder to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
@@ -88,6 +101,8 @@ pub struct Start {
     pub encoder: Option<String>,
     /// Pictures a second as an earlier worker measured them ([`Reply::FrameRate`]).
     pub frame_rate: Option<(u32, u32)>,
+    /// Frames come from this file and not over the socket; the tracks then only say sizes and rates.
+    pub file: Option<FileStart>,
 }
 
 /// From the server to the worker.
@@ -164,6 +179,7 @@ impl Request {
                 put_option(out, start.sound.as_ref(), put_sound);
                 put_option(out, start.encoder.as_ref(), |out, name| put_text(out, name));
                 put_option(out, start.frame_rate, put_rate);
+                put_option(out, start.file.as_ref(), put_file);
             }
             Self::Frame(frame) => {
                 out.put_u8(1);
@@ -201,12 +217,14 @@ impl Request {
                     let sound = get_option(body, get_sound)?;
                     let encoder = get_option(body, get_text)?;
                     let frame_rate = get_option(body, get_rate)?;
+                    let file = get_option(body, get_file)?;
                     Self::Start(Box::new(Start {
                         video,
                         rungs,
                         sound,
                         encoder,
                         frame_rate,
+                        file,
                     }))
                 }
                 1 => Self::Frame(get_frame(body)?),
@@ -373,6 +391,22 @@ fn put_option<T>(out: &mut BytesMut, value: Option<T>, put: impl FnOnce(&mut Byt
 
 fn get_option<T>(body: &mut Bytes, get: impl FnOnce(&mut Bytes) -> Result<T, Error>) -> Result<Option<T>, Error> {
     Ok(if get_flag(body)? { Some(get(body)?) } else { None })
+}
+
+fn put_file(out: &mut BytesMut, file: &FileStart) {
+    put_text(out, &file.path);
+    out.put_u64(file.from_us);
+    put_option(out, file.to_us, BytesMut::put_u64);
+    out.put_u32(file.grid_ms);
+}
+
+fn get_file(body: &mut Bytes) -> Result<FileStart, Error> {
+    Ok(FileStart {
+        path: get_text(body)?,
+        from_us: body.try_get_u64()?,
+        to_us: get_option(body, |body| Ok(body.try_get_u64()?))?,
+        grid_ms: body.try_get_u32()?,
+    })
 }
 
 fn put_rate(out: &mut BytesMut, (count, seconds): (u32, u32)) {
@@ -616,13 +650,20 @@ mod tests {
             option::of(sound),
             option::of(".*"),
             option::of((any::<u32>(), any::<u32>())),
+            option::of((".*", any::<u64>(), option::of(any::<u64>()), any::<u32>())),
         )
-            .prop_map(|(video, rungs, sound, encoder, frame_rate)| Start {
+            .prop_map(|(video, rungs, sound, encoder, frame_rate, file)| Start {
                 video,
                 rungs,
                 sound,
                 encoder,
                 frame_rate,
+                file: file.map(|(path, from_us, to_us, grid_ms)| FileStart {
+                    path,
+                    from_us,
+                    to_us,
+                    grid_ms,
+                }),
             })
     }
 
