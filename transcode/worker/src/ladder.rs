@@ -16,9 +16,9 @@ use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_video::UpstreamForceKeyUnitEvent;
 use nova_core::media::{Codec, Frame, Media, Track, TrackId, rescale};
-use nova_transcode::wire::{Reply, RungStart, SoundStart, Start};
+use nova_transcode::wire::{FileStart, Reply, RungStart, SoundStart, Start};
 
-use crate::gate::{Gate, Keys, Verdict};
+use crate::gate::{GRID_SLACK, Gate, Keys, Verdict};
 use crate::peer::Server;
 use crate::{avc, elements, probe, rate, source};
 
@@ -26,6 +26,12 @@ use crate::{avc, elements, probe, rate, source};
 const SLOW: &str = "NOVA_TRANSCODE_TEST_SLOW";
 /// Samples that an AAC encoder hears before what it gives is whole; frames of 1024.
 const RUN_UP: i64 = 3 * 1024;
+/// The server keeps count of what is under way, so that nothing has to wait here.
+const APPSRC: &str = "format=time max-bytes=0 max-buffers=0 max-time=0";
+/// How long a file may take until its first picture.
+const OPEN: gst::ClockTime = gst::ClockTime::from_seconds(20);
+/// What is read of a file at either end of a span beyond it.
+const MARGIN_US: u64 = 100_000;
 
 struct Rung {
     start: RungStart,
@@ -36,6 +42,10 @@ struct Rung {
 struct Shared {
     server: Server,
     keys: Mutex<Keys>,
+    /// The span of a file, in nanoseconds of [`source::nanos`].
+    span: Option<(u64, u64)>,
+    /// The span counts: before, a first picture of anywhere shows that the file can be read.
+    armed: AtomicBool,
     rungs: Vec<Rung>,
     timescale: u32,
     frame_rate: Option<(u32, u32)>,
@@ -50,6 +60,12 @@ struct Shared {
 }
 
 impl Shared {
+    /// Not of the span that is to be made.
+    fn is_outside(&self, pts: u64) -> bool {
+        let pts = pts + GRID_SLACK;
+        self.armed.load(Ordering::Acquire) && self.span.is_some_and(|(from, to)| pts < from || pts >= to)
+    }
+
     fn flushed(&self) {
         if !self.flushed.swap(true, Ordering::AcqRel) {
             self.server.send(&Reply::Flushed);
@@ -76,13 +92,32 @@ impl Ladder {
                 Some(name) => name,
                 None => probe::h264().context("no H.264 encoder works here")?.to_owned(),
             };
-            describe_video(&mut description, video, &start.rungs, &encoder)?;
+            let source = if start.file.is_some() {
+                // A phone's picture is turned as its owner held it.
+                "decode. ! videoflip video-direction=auto ! identity name=rate ".to_owned()
+            } else {
+                let decoder =
+                    source::decoder(video).with_context(|| format!("no decoder for {}", video.codec_string))?;
+                format!("appsrc name=video {APPSRC} ! {decoder} ! capssetter name=rate ")
+            };
+            describe_video(&mut description, &source, &start.rungs, &encoder)?;
         }
         let mut delay = 0;
         if let Some(sound) = &start.sound {
             let encoder = probe::aac().context("no AAC encoder works here")?;
             delay = elements::sound_delay(encoder);
-            describe_sound(&mut description, sound, encoder)?;
+            let source = if start.file.is_some() {
+                "decode.".to_owned()
+            } else {
+                let codec = &sound.source.codec_string;
+                let decoder = source::decoder(&sound.source).with_context(|| format!("no decoder for {codec}"))?;
+                format!("appsrc name=sound {APPSRC} ! {decoder}")
+            };
+            describe_sound(&mut description, &source, sound, encoder)?;
+        }
+        if start.file.is_some() {
+            description = description.replace("async=false", "async=true");
+            description.push_str("filesrc name=file ! decodebin name=decode");
         }
         let pipeline = gst::parse::launch(&description).with_context(|| description.clone())?;
         let pipeline = pipeline.downcast::<gst::Pipeline>().ok().context("nothing to make")?;
@@ -99,9 +134,23 @@ impl Ladder {
                 start,
             }
         });
+        let zero = source::nanos(0, timescale).nseconds();
+        let keys = match &start.file {
+            Some(file) => Keys::Grid {
+                zero,
+                step: u64::from(file.grid_ms) * 1_000_000,
+            },
+            None => Keys::default(),
+        };
+        let span = start.file.as_ref().map(|file| {
+            let at = |us: u64| zero.saturating_add(us.saturating_mul(1000));
+            (at(file.from_us), file.to_us.map_or(u64::MAX, at))
+        });
         let shared = Arc::new(Shared {
             server: server.clone(),
-            keys: Mutex::default(),
+            keys: Mutex::new(keys),
+            span,
+            armed: AtomicBool::new(false),
             rungs: rungs.collect(),
             timescale,
             frame_rate,
@@ -122,12 +171,16 @@ impl Ladder {
             held: None,
         };
         if let Some(video) = start.video.filter(|_| has_video) {
-            let input = ladder.input("video", &video)?;
-            ladder.count_taken(&input)?;
-            ladder.video = Some((video.id, input));
-            match start.frame_rate {
-                Some(rate) => ladder.set_rate(rate)?,
-                None => ladder.held = Some(Vec::new()),
+            if start.file.is_some() {
+                ladder.retime("rate", ladder.shared.timescale)?;
+            } else {
+                let input = ladder.input("video", &video)?;
+                ladder.count_taken(&input)?;
+                ladder.video = Some((video.id, input));
+                match start.frame_rate {
+                    Some(rate) => ladder.set_rate(rate)?,
+                    None => ladder.held = Some(Vec::new()),
+                }
             }
             for index in 0..ladder.shared.rungs.len() {
                 ladder.guard(index)?;
@@ -137,18 +190,76 @@ impl Ladder {
             ladder.keep_colours()?;
         }
         if let Some(sound) = start.sound {
-            let input = ladder.input("sound", &sound.source)?;
-            if !has_video {
-                ladder.count_taken(&input)?;
+            if start.file.is_some() {
+                ladder.retime("sound-in", ladder.shared.timescale)?;
+                ladder.shared.sound_first.store(0, Ordering::Release);
+            } else {
+                let input = ladder.input("sound", &sound.source)?;
+                if !has_video {
+                    ladder.count_taken(&input)?;
+                }
+                ladder.sound = Some((sound.source.clone(), input));
             }
-            ladder.sound = Some((sound.source.clone(), input));
             ladder.clip_sound(&sound, delay)?;
             ladder.collect_sound(&sound, delay)?;
         }
         ladder.watch()?;
+        if let Some(file) = &start.file {
+            ladder.open(file)?;
+        }
         ladder.pipeline.set_state(gst::State::Playing)?;
         server.send(&Reply::Ready { encoder });
         Ok(ladder)
+    }
+
+    /// Opens the file and goes to the span.
+    fn open(&self, file: &FileStart) -> anyhow::Result<()> {
+        self.element("file")?.set_property("location", &file.path);
+        self.pipeline.set_state(gst::State::Paused)?;
+        let (ready, ..) = self.pipeline.state(OPEN);
+        ready.context("the file does not decode")?;
+        self.shared.armed.store(true, Ordering::Release);
+        // A little wider: a decoder cuts the times of pictures at the ends, and which of them belong to the span is decided at the gate.
+        let start = gst::ClockTime::from_useconds(file.from_us.saturating_sub(MARGIN_US));
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        match file
+            .to_us
+            .map(|to_us| gst::ClockTime::from_useconds(to_us.saturating_add(MARGIN_US)))
+        {
+            Some(stop) => self
+                .pipeline
+                .seek(1.0, flags, gst::SeekType::Set, start, gst::SeekType::Set, stop)?,
+            None if file.from_us > 0 => self.pipeline.seek_simple(flags, start)?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// From here on, buffers of a file carry its stream time as those of a broadcast carry media time, whatever its segments are.
+    fn retime(&self, element: &str, timescale: u32) -> anyhow::Result<()> {
+        let zero = source::nanos(0, timescale);
+        let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        self.pad(element, "sink")?.add_probe(mask, move |_, info| {
+            if let Some(gst::EventView::Segment(event)) = info.event().map(|event| event.view()) {
+                if let Some(time) = event.segment().downcast_ref::<gst::ClockTime>() {
+                    *lock(&segment) = time.clone();
+                }
+                let plain = gst::FormattedSegment::<gst::ClockTime>::new();
+                let plain = gst::event::Segment::builder(&plain).seqnum(event.seqnum()).build();
+                info.data = Some(gst::PadProbeData::Event(plain));
+            } else if let Some(buffer) = info.buffer_mut() {
+                let time = buffer.pts().and_then(|pts| lock(&segment).to_stream_time(pts));
+                let Some(time) = time else {
+                    return gst::PadProbeReturn::Handled;
+                };
+                let buffer = buffer.make_mut();
+                buffer.set_pts(time + zero);
+                buffer.set_dts(gst::ClockTime::NONE);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        Ok(())
     }
 
     /// Takes a frame; frames of other tracks are not for it.
@@ -316,11 +427,22 @@ impl Ladder {
         let encoder = self.element(&format!("encode{index}"))?;
         let upstream = encoder.static_pad("src").context("pad of the encoder")?;
         let pad = encoder.static_pad("sink").context("pad of the encoder")?;
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+        pad.add_probe(mask, move |_, info| {
+            let rung = &shared.rungs[index];
+            if let Some(gst::EventView::FlushStop(_)) = info.event().map(|event| event.view()) {
+                *lock(&rung.gate) = Gate::new(None, false, rung.start.frame_rate_divisor);
+                return gst::PadProbeReturn::Ok;
+            }
+            if info.event().is_some() {
+                return gst::PadProbeReturn::Ok;
+            }
             let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()) else {
                 return gst::PadProbeReturn::Handled;
             };
-            let rung = &shared.rungs[index];
+            if shared.is_outside(pts.nseconds()) {
+                return gst::PadProbeReturn::Handled;
+            }
             let verdict = lock(&rung.gate).judge(pts.nseconds(), &lock(&shared.keys));
             if verdict == Verdict::Drop {
                 return gst::PadProbeReturn::Handled;
@@ -524,17 +646,12 @@ fn slow() -> Option<(TrackId, Duration)> {
 }
 
 /// Decoder, then for each rung scaler, tee, encoder and sink; the scaler of the next one hangs on the tee.
-fn describe_video(out: &mut String, video: &Track, rungs: &[RungStart], encoder: &str) -> anyhow::Result<()> {
+fn describe_video(out: &mut String, source: &str, rungs: &[RungStart], encoder: &str) -> anyhow::Result<()> {
     // A raw picture of 1080p is 3 MB: queues only part threads.
     const QUEUE: &str = "queue max-size-buffers=3 max-size-bytes=0 max-size-time=0";
-    let decoder = source::decoder(video).with_context(|| format!("no decoder for {}", video.codec_string))?;
     let mut sizes = HashSet::new();
     anyhow::ensure!(rungs.iter().all(|rung| sizes.insert(rung.track)), "a track twice");
-    write!(
-        out,
-        "appsrc name=video format=time max-bytes=0 max-buffers=0 max-time=0 ! {decoder} ! \
-         capssetter name=rate "
-    )?;
+    out.push_str(source);
     for (index, rung) in rungs.iter().enumerate() {
         let pixels = u64::from(rung.width) * u64::from(rung.height) * 60;
         let encoder = elements::encoder(encoder, rung.bit_rate, pixels).replace("NAME", &format!("encode{index}"));
@@ -554,15 +671,12 @@ fn describe_video(out: &mut String, video: &Track, rungs: &[RungStart], encoder:
     Ok(())
 }
 
-fn describe_sound(out: &mut String, sound: &SoundStart, encoder: &str) -> anyhow::Result<()> {
-    let decoder =
-        source::decoder(&sound.source).with_context(|| format!("no decoder for {}", sound.source.codec_string))?;
+fn describe_sound(out: &mut String, source: &str, sound: &SoundStart, encoder: &str) -> anyhow::Result<()> {
     let (rate, channels) = sound_format(&sound.source);
     write!(
         out,
-        "appsrc name=sound format=time max-bytes=0 max-buffers=0 max-time=0 ! {decoder} ! audioconvert ! audioresample ! \
-         audio/x-raw,rate={rate},channels={channels} ! {} ! audio/mpeg,mpegversion=4,stream-format=raw ! \
-         appsink name=sound-out sync=false async=false ",
+        "{source} ! audioconvert name=sound-in ! audioresample ! audio/x-raw,rate={rate},channels={channels} ! {} ! \
+         audio/mpeg,mpegversion=4,stream-format=raw ! appsink name=sound-out sync=false async=false ",
         elements::sound_encoder(encoder, sound.bit_rate)
     )?;
     Ok(())
