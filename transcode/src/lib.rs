@@ -7,6 +7,7 @@
 //!
 //! Not done here: cutting segments and naming renditions (the packager does), and anything that needs HTTP or SQL.
 
+mod file;
 mod inventory;
 mod kept;
 pub mod ladder;
@@ -17,6 +18,7 @@ mod stills;
 mod transcoder;
 pub mod wire;
 
+pub use file::{FileJob, FileLadder, Pictures, Probe, Sound, probe};
 pub use inventory::{Found, Inventory, inventory};
 pub use ladder::{Ladder, Rung, RungSpec, plan};
 pub use live::{Event, Live, RUNG_TRACK, SOUND_TRACK};

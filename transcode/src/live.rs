@@ -282,6 +282,8 @@ struct Running {
     sound: Option<SoundState>,
     /// PTS of the first picture.
     first: Option<i64>,
+    /// What the first worker has measured: it is part of what an encoder writes into its configuration, so all have to use the same.
+    frame_rate: Option<(u32, u32)>,
 }
 
 /// The life of one worker with one ladder.
@@ -443,6 +445,7 @@ impl Task {
                 next: None,
             }),
             first: None,
+            frame_rate: None,
         });
         // A worker that has just flushed takes the next ladder as well.
         if let Some(session) = self.session.take() {
@@ -499,6 +502,8 @@ impl Task {
             rungs,
             sound,
             encoder: self.transcoder.encoder(),
+            frame_rate: running.frame_rate,
+            file: None,
         })));
         self.pace.restart();
         let now_us = self.now_us();
@@ -533,6 +538,11 @@ impl Task {
                 }
             }
             Reply::Taken(count) => session.taken = count,
+            Reply::FrameRate(count, seconds) => {
+                if let Some(running) = &mut self.running {
+                    running.frame_rate.get_or_insert((count, seconds));
+                }
+            }
             Reply::Track { name, track } => self.track(name, *track),
             Reply::Frame(frame) => self.frame(frame),
             Reply::Flushed => {

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::path::Path;
 use std::process::Stdio;
 
 use bytes::BytesMut;
@@ -43,6 +44,7 @@ const LINES_MAX: usize = 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nice {
     Live = 10,
+    File = 15,
 }
 
 /// The command that starts a worker.
@@ -76,11 +78,23 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker that waits for requests. Must be called within a runtime.
+    /// Starts a worker that waits for requests.
     pub(crate) fn start(settings: &Settings, runtime: &Handle, name: &str) -> io::Result<Self> {
+        Self::spawn(command(settings, "work", Nice::Live), runtime, name)
+    }
+
+    /// Starts a worker that may also read one file.
+    pub(crate) fn start_for(settings: &Settings, runtime: &Handle, file: &Path) -> io::Result<Self> {
+        let mut command = command(settings, "work", Nice::File);
+        command.arg(file);
+        Self::spawn(command, runtime, &file.to_string_lossy())
+    }
+
+    fn spawn(mut command: Command, runtime: &Handle, name: &str) -> io::Result<Self> {
+        let _entered = runtime.enter();
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut child = command(settings, "work", Nice::Live)
+        let mut child = command
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

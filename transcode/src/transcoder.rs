@@ -27,6 +27,13 @@ pub struct Settings {
     pub clock: Clock,
 }
 
+impl Settings {
+    /// Where an installed worker lies: beside the program that runs now.
+    pub fn installed_worker() -> io::Result<PathBuf> {
+        Ok(std::env::current_exe()?.with_file_name("nova-transcode"))
+    }
+}
+
 /// Why something did not come out of a worker.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -75,6 +75,19 @@ pub struct SoundStart {
     pub from: Option<i64>,
 }
 
+/// A file to make a ladder from. The worker may read it only if it was started for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileStart {
+    /// Absolute path.
+    pub path: String,
+    /// Only pictures from here on, in microseconds from the file's start.
+    pub from_us: u64,
+    /// Only pictures before this.
+    pub to_us: Option<u64>,
+    /// Keyframes are the first picture at or after each multiple of this.
+    pub grid_ms: u32,
+}
+
 /// A ladder to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
@@ -86,6 +99,10 @@ pub struct Start {
     pub sound: Option<SoundStart>,
     /// The encoder that an earlier probe chose; the worker probes when there is none.
     pub encoder: Option<String>,
+    /// Pictures a second as an earlier worker measured them ([`Reply::FrameRate`]).
+    pub frame_rate: Option<(u32, u32)>,
+    /// Frames come from this file and not over the socket; the tracks then only say sizes and rates.
+    pub file: Option<FileStart>,
 }
 
 /// From the server to the worker.
@@ -122,6 +139,8 @@ pub enum Reply {
         /// The video encoder in use; empty when there are no rungs.
         encoder: String,
     },
+    /// Pictures a second of the source, as a fraction, by the times of its first frames.
+    FrameRate(u32, u32),
     /// A rung's decoder configuration.
     Track {
         /// The rung's name.
@@ -159,6 +178,8 @@ impl Request {
                 }
                 put_option(out, start.sound.as_ref(), put_sound);
                 put_option(out, start.encoder.as_ref(), |out, name| put_text(out, name));
+                put_option(out, start.frame_rate, put_rate);
+                put_option(out, start.file.as_ref(), put_file);
             }
             Self::Frame(frame) => {
                 out.put_u8(1);
@@ -195,11 +216,15 @@ impl Request {
                     let rungs = (0..count).map(|_| get_rung(body)).collect::<Result<_, _>>()?;
                     let sound = get_option(body, get_sound)?;
                     let encoder = get_option(body, get_text)?;
+                    let frame_rate = get_option(body, get_rate)?;
+                    let file = get_option(body, get_file)?;
                     Self::Start(Box::new(Start {
                         video,
                         rungs,
                         sound,
                         encoder,
+                        frame_rate,
+                        file,
                     }))
                 }
                 1 => Self::Frame(get_frame(body)?),
@@ -258,6 +283,10 @@ impl Reply {
                 out.put_u8(0x86);
                 put_text(out, reason);
             }
+            Self::FrameRate(count, seconds) => {
+                out.put_u8(0x87);
+                put_rate(out, (*count, *seconds));
+            }
         });
     }
 
@@ -284,6 +313,10 @@ impl Reply {
                     },
                 },
                 0x86 => Self::Fault(get_text(body)?),
+                0x87 => {
+                    let (count, seconds) = get_rate(body)?;
+                    Self::FrameRate(count, seconds)
+                }
                 other => return Err(Error::Kind(other)),
             })
         })
@@ -360,6 +393,31 @@ fn get_option<T>(body: &mut Bytes, get: impl FnOnce(&mut Bytes) -> Result<T, Err
     Ok(if get_flag(body)? { Some(get(body)?) } else { None })
 }
 
+fn put_file(out: &mut BytesMut, file: &FileStart) {
+    put_text(out, &file.path);
+    out.put_u64(file.from_us);
+    put_option(out, file.to_us, BytesMut::put_u64);
+    out.put_u32(file.grid_ms);
+}
+
+fn get_file(body: &mut Bytes) -> Result<FileStart, Error> {
+    Ok(FileStart {
+        path: get_text(body)?,
+        from_us: body.try_get_u64()?,
+        to_us: get_option(body, |body| Ok(body.try_get_u64()?))?,
+        grid_ms: body.try_get_u32()?,
+    })
+}
+
+fn put_rate(out: &mut BytesMut, (count, seconds): (u32, u32)) {
+    out.put_u32(count);
+    out.put_u32(seconds);
+}
+
+fn get_rate(body: &mut Bytes) -> Result<(u32, u32), Error> {
+    Ok((body.try_get_u32()?, body.try_get_u32()?))
+}
+
 fn put_rung(out: &mut BytesMut, rung: &RungStart) {
     out.put_u8(rung.track.0);
     put_text(out, &rung.name);
@@ -431,10 +489,7 @@ fn put_track(out: &mut BytesMut, track: &Track) {
             for value in [*width, *height, sar.0, sar.1] {
                 out.put_u16(value);
             }
-            put_option(out, *frame_rate, |out, (count, seconds)| {
-                out.put_u32(count);
-                out.put_u32(seconds);
-            });
+            put_option(out, *frame_rate, put_rate);
         }
         Media::Audio {
             sample_rate,
@@ -465,7 +520,7 @@ fn get_track(body: &mut Bytes) -> Result<Track, Error> {
             width: body.try_get_u16()?,
             height: body.try_get_u16()?,
             sar: (body.try_get_u16()?, body.try_get_u16()?),
-            frame_rate: get_option(body, |body| Ok((body.try_get_u32()?, body.try_get_u32()?)))?,
+            frame_rate: get_option(body, get_rate)?,
         }
     } else {
         Media::Audio {
@@ -594,12 +649,21 @@ mod tests {
             vec(rung(), 0..5),
             option::of(sound),
             option::of(".*"),
+            option::of((any::<u32>(), any::<u32>())),
+            option::of((".*", any::<u64>(), option::of(any::<u64>()), any::<u32>())),
         )
-            .prop_map(|(video, rungs, sound, encoder)| Start {
+            .prop_map(|(video, rungs, sound, encoder, frame_rate, file)| Start {
                 video,
                 rungs,
                 sound,
                 encoder,
+                frame_rate,
+                file: file.map(|(path, from_us, to_us, grid_ms)| FileStart {
+                    path,
+                    from_us,
+                    to_us,
+                    grid_ms,
+                }),
             })
     }
 
@@ -632,6 +696,7 @@ mod tests {
             (any::<u32>(), proptest::result::maybe_ok(bytes(), ".*"))
                 .prop_map(|(id, picture)| Reply::Still { id, picture }),
             ".*".prop_map(Reply::Fault),
+            (any::<u32>(), any::<u32>()).prop_map(|(count, seconds)| Reply::FrameRate(count, seconds)),
         ]
     }
 

@@ -100,6 +100,16 @@ pub(crate) fn encoder(name: &str, bit_rate: u32, pixels_a_second: u64) -> String
     }
 }
 
+/// Samples by which what an AAC encoder gives is later than its timestamps say (measured with a tone that begins at a known sample, for the
+/// last one documented).
+pub(crate) fn sound_delay(name: &str) -> i64 {
+    match name {
+        "voaacenc" => 1600,
+        "avenc_aac" => 1024,
+        _ => 2048,
+    }
+}
+
 /// An AAC encoder as `gst-launch` writes it.
 pub(crate) fn sound_encoder(name: &str, bit_rate: u32) -> String {
     format!("{name} name=aac bitrate={bit_rate}")

@@ -4,24 +4,44 @@ use std::collections::VecDeque;
 
 /// Keyframes of the source that are remembered: minutes of them, while a pipeline holds a second of pictures.
 const KEYS: usize = 64;
+/// Nanoseconds by which a picture may be before its place on the grid: containers round.
+pub(crate) const GRID_SLACK: u64 = 500_000;
 
-/// PTS of the source's keyframes, rising.
-#[derive(Debug, Default)]
-pub(crate) struct Keys(VecDeque<u64>);
+/// Where keyframes have to be.
+#[derive(Debug)]
+pub(crate) enum Keys {
+    /// Where the source has them: their PTS, rising.
+    Source(VecDeque<u64>),
+    /// At the first picture at or after each multiple of `step` from `zero`.
+    Grid { zero: u64, step: u64 },
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::Source(VecDeque::new())
+    }
+}
 
 impl Keys {
     pub(crate) fn push(&mut self, pts: u64) {
-        if self.0.back().is_none_or(|last| *last < pts) {
-            self.0.push_back(pts);
+        let Self::Source(keys) = self else { return };
+        if keys.back().is_none_or(|last| *last < pts) {
+            keys.push_back(pts);
         }
-        if self.0.len() > KEYS {
-            self.0.pop_front();
+        if keys.len() > KEYS {
+            keys.pop_front();
         }
     }
 
     /// The newest one at or before `pts`.
     fn at(&self, pts: u64) -> Option<u64> {
-        self.0.iter().rev().find(|key| **key <= pts).copied()
+        match self {
+            Self::Source(keys) => keys.iter().rev().find(|key| **key <= pts).copied(),
+            Self::Grid { zero, step } => {
+                let since = (pts + GRID_SLACK).saturating_sub(*zero);
+                Some(zero + since - since % (*step).max(1))
+            }
+        }
     }
 }
 

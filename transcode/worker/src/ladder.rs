@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,15 +15,23 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_video::UpstreamForceKeyUnitEvent;
-use nova_core::media::{Codec, Frame, Media, Track, TrackId};
-use nova_transcode::wire::{Reply, RungStart, SoundStart, Start};
+use nova_core::media::{Codec, Frame, Media, Track, TrackId, rescale};
+use nova_transcode::wire::{FileStart, Reply, RungStart, SoundStart, Start};
 
-use crate::gate::{Gate, Keys, Verdict};
+use crate::gate::{GRID_SLACK, Gate, Keys, Verdict};
 use crate::peer::Server;
-use crate::{avc, elements, probe, source};
+use crate::{avc, elements, probe, rate, source};
 
 /// Makes a rung slow, for tests of what the server does then: track and milliseconds a picture, `128:60`.
 const SLOW: &str = "NOVA_TRANSCODE_TEST_SLOW";
+/// Samples that an AAC encoder hears before what it gives is whole; frames of 1024.
+const RUN_UP: i64 = 3 * 1024;
+/// The server keeps count of what is under way, so that nothing has to wait here.
+const APPSRC: &str = "format=time max-bytes=0 max-buffers=0 max-time=0";
+/// How long a file may take until its first picture.
+const OPEN: gst::ClockTime = gst::ClockTime::from_seconds(20);
+/// What is read of a file at either end of a span beyond it.
+const MARGIN_US: u64 = 100_000;
 
 struct Rung {
     start: RungStart,
@@ -34,10 +42,16 @@ struct Rung {
 struct Shared {
     server: Server,
     keys: Mutex<Keys>,
+    /// The span of a file, in nanoseconds of [`source::nanos`].
+    span: Option<(u64, u64)>,
+    /// The span counts: before, a first picture of anywhere shows that the file can be read.
+    armed: AtomicBool,
     rungs: Vec<Rung>,
     timescale: u32,
     frame_rate: Option<(u32, u32)>,
     taken: AtomicU64,
+    /// Time of the first sound, in ticks of the rendition.
+    sound_first: AtomicI64,
     /// Sinks that have not come to their end.
     open: AtomicUsize,
     ending: AtomicBool,
@@ -46,6 +60,12 @@ struct Shared {
 }
 
 impl Shared {
+    /// Not of the span that is to be made.
+    fn is_outside(&self, pts: u64) -> bool {
+        let pts = pts + GRID_SLACK;
+        self.armed.load(Ordering::Acquire) && self.span.is_some_and(|(from, to)| pts < from || pts >= to)
+    }
+
     fn flushed(&self) {
         if !self.flushed.swap(true, Ordering::AcqRel) {
             self.server.send(&Reply::Flushed);
@@ -57,7 +77,9 @@ pub(crate) struct Ladder {
     pipeline: gst::Pipeline,
     shared: Arc<Shared>,
     video: Option<(TrackId, AppSrc)>,
-    sound: Option<(TrackId, u32, AppSrc)>,
+    sound: Option<(Track, AppSrc)>,
+    /// The first pictures, until it is clear how many a second there are.
+    held: Option<Vec<Frame>>,
 }
 
 impl Ladder {
@@ -70,10 +92,32 @@ impl Ladder {
                 Some(name) => name,
                 None => probe::h264().context("no H.264 encoder works here")?.to_owned(),
             };
-            describe_video(&mut description, video, &start.rungs, &encoder)?;
+            let source = if start.file.is_some() {
+                // A phone's picture is turned as its owner held it.
+                "decode. ! videoflip video-direction=auto ! identity name=rate ".to_owned()
+            } else {
+                let decoder =
+                    source::decoder(video).with_context(|| format!("no decoder for {}", video.codec_string))?;
+                format!("appsrc name=video {APPSRC} ! {decoder} ! capssetter name=rate ")
+            };
+            describe_video(&mut description, &source, &start.rungs, &encoder)?;
         }
+        let mut delay = 0;
         if let Some(sound) = &start.sound {
-            describe_sound(&mut description, sound)?;
+            let encoder = probe::aac().context("no AAC encoder works here")?;
+            delay = elements::sound_delay(encoder);
+            let source = if start.file.is_some() {
+                "decode.".to_owned()
+            } else {
+                let codec = &sound.source.codec_string;
+                let decoder = source::decoder(&sound.source).with_context(|| format!("no decoder for {codec}"))?;
+                format!("appsrc name=sound {APPSRC} ! {decoder}")
+            };
+            describe_sound(&mut description, &source, sound, encoder)?;
+        }
+        if start.file.is_some() {
+            description = description.replace("async=false", "async=true");
+            description.push_str("filesrc name=file ! decodebin name=decode");
         }
         let pipeline = gst::parse::launch(&description).with_context(|| description.clone())?;
         let pipeline = pipeline.downcast::<gst::Pipeline>().ok().context("nothing to make")?;
@@ -90,13 +134,28 @@ impl Ladder {
                 start,
             }
         });
+        let zero = source::nanos(0, timescale).nseconds();
+        let keys = match &start.file {
+            Some(file) => Keys::Grid {
+                zero,
+                step: u64::from(file.grid_ms) * 1_000_000,
+            },
+            None => Keys::default(),
+        };
+        let span = start.file.as_ref().map(|file| {
+            let at = |us: u64| zero.saturating_add(us.saturating_mul(1000));
+            (at(file.from_us), file.to_us.map_or(u64::MAX, at))
+        });
         let shared = Arc::new(Shared {
             server: server.clone(),
-            keys: Mutex::default(),
+            keys: Mutex::new(keys),
+            span,
+            armed: AtomicBool::new(false),
             rungs: rungs.collect(),
             timescale,
             frame_rate,
             taken: AtomicU64::new(0),
+            sound_first: AtomicI64::new(i64::MAX),
             open: AtomicUsize::new(0),
             ending: AtomicBool::new(false),
             flushed: AtomicBool::new(false),
@@ -109,11 +168,20 @@ impl Ladder {
             shared,
             video: None,
             sound: None,
+            held: None,
         };
         if let Some(video) = start.video.filter(|_| has_video) {
-            let input = ladder.input("video", &video)?;
-            ladder.count_taken(&input)?;
-            ladder.video = Some((video.id, input));
+            if start.file.is_some() {
+                ladder.retime("rate", ladder.shared.timescale)?;
+            } else {
+                let input = ladder.input("video", &video)?;
+                ladder.count_taken(&input)?;
+                ladder.video = Some((video.id, input));
+                match start.frame_rate {
+                    Some(rate) => ladder.set_rate(rate)?,
+                    None => ladder.held = Some(Vec::new()),
+                }
+            }
             for index in 0..ladder.shared.rungs.len() {
                 ladder.guard(index)?;
                 ladder.collect_rung(index)?;
@@ -122,32 +190,124 @@ impl Ladder {
             ladder.keep_colours()?;
         }
         if let Some(sound) = start.sound {
-            let input = ladder.input("sound", &sound.source)?;
-            if !has_video {
-                ladder.count_taken(&input)?;
+            if start.file.is_some() {
+                ladder.retime("sound-in", ladder.shared.timescale)?;
+                ladder.shared.sound_first.store(0, Ordering::Release);
+            } else {
+                let input = ladder.input("sound", &sound.source)?;
+                if !has_video {
+                    ladder.count_taken(&input)?;
+                }
+                ladder.sound = Some((sound.source.clone(), input));
             }
-            ladder.sound = Some((sound.source.id, sound.source.timescale, input));
-            ladder.clip_sound(&sound)?;
-            ladder.collect_sound(&sound)?;
+            ladder.clip_sound(&sound, delay)?;
+            ladder.collect_sound(&sound, delay)?;
         }
         ladder.watch()?;
+        if let Some(file) = &start.file {
+            ladder.open(file)?;
+        }
         ladder.pipeline.set_state(gst::State::Playing)?;
         server.send(&Reply::Ready { encoder });
         Ok(ladder)
     }
 
-    /// Takes a frame; frames of other tracks are not for it.
-    pub(crate) fn push(&mut self, frame: Frame) {
-        // Pushing fails only once the pipeline has failed, which the bus has told.
-        if let Some((_, input)) = self.video.as_ref().filter(|(track, _)| *track == frame.track) {
-            let timescale = self.shared.timescale;
-            if frame.keyframe {
-                lock(&self.shared.keys).push(source::nanos(frame.pts(), timescale).nseconds());
-            }
-            let _ = input.push_buffer(source::buffer(frame, timescale));
-        } else if let Some((_, timescale, input)) = self.sound.as_ref().filter(|(track, ..)| *track == frame.track) {
-            let _ = input.push_buffer(source::buffer(frame, *timescale));
+    /// Opens the file and goes to the span.
+    fn open(&self, file: &FileStart) -> anyhow::Result<()> {
+        self.element("file")?.set_property("location", &file.path);
+        self.pipeline.set_state(gst::State::Paused)?;
+        let (ready, ..) = self.pipeline.state(OPEN);
+        ready.context("the file does not decode")?;
+        self.shared.armed.store(true, Ordering::Release);
+        // A little wider: a decoder cuts the times of pictures at the ends, and which of them belong to the span is decided at the gate.
+        let start = gst::ClockTime::from_useconds(file.from_us.saturating_sub(MARGIN_US));
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        match file
+            .to_us
+            .map(|to_us| gst::ClockTime::from_useconds(to_us.saturating_add(MARGIN_US)))
+        {
+            Some(stop) => self
+                .pipeline
+                .seek(1.0, flags, gst::SeekType::Set, start, gst::SeekType::Set, stop)?,
+            None if file.from_us > 0 => self.pipeline.seek_simple(flags, start)?,
+            None => {}
         }
+        Ok(())
+    }
+
+    /// From here on, buffers of a file carry its stream time as those of a broadcast carry media time, whatever its segments are.
+    fn retime(&self, element: &str, timescale: u32) -> anyhow::Result<()> {
+        let zero = source::nanos(0, timescale);
+        let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        self.pad(element, "sink")?.add_probe(mask, move |_, info| {
+            if let Some(gst::EventView::Segment(event)) = info.event().map(|event| event.view()) {
+                if let Some(time) = event.segment().downcast_ref::<gst::ClockTime>() {
+                    *lock(&segment) = time.clone();
+                }
+                let plain = gst::FormattedSegment::<gst::ClockTime>::new();
+                let plain = gst::event::Segment::builder(&plain).seqnum(event.seqnum()).build();
+                info.data = Some(gst::PadProbeData::Event(plain));
+            } else if let Some(buffer) = info.buffer_mut() {
+                let time = buffer.pts().and_then(|pts| lock(&segment).to_stream_time(pts));
+                let Some(time) = time else {
+                    return gst::PadProbeReturn::Handled;
+                };
+                let buffer = buffer.make_mut();
+                buffer.set_pts(time + zero);
+                buffer.set_dts(gst::ClockTime::NONE);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        Ok(())
+    }
+
+    /// Takes a frame; frames of other tracks are not for it.
+    pub(crate) fn push(&mut self, frame: Frame) -> anyhow::Result<()> {
+        if self.video.as_ref().is_some_and(|(track, _)| *track == frame.track) {
+            let Some(held) = &mut self.held else {
+                self.push_picture(frame);
+                return Ok(());
+            };
+            held.push(frame);
+            if held.len() >= rate::FRAMES {
+                self.release()?;
+            }
+        } else if let Some((source, input)) = self.sound.as_ref().filter(|(source, _)| source.id == frame.track) {
+            let first = rescale(frame.dts, source.timescale, sound_format(source).0);
+            self.shared.sound_first.fetch_min(first, Ordering::AcqRel);
+            let _ = input.push_buffer(source::buffer(frame, source.timescale));
+        }
+        Ok(())
+    }
+
+    fn push_picture(&self, frame: Frame) {
+        let timescale = self.shared.timescale;
+        if frame.keyframe {
+            lock(&self.shared.keys).push(source::nanos(frame.pts(), timescale).nseconds());
+        }
+        if let Some((_, input)) = &self.video {
+            // Pushing fails only once the pipeline has failed, which the bus has told.
+            let _ = input.push_buffer(source::buffer(frame, timescale));
+        }
+    }
+
+    /// Measures the frame rate and lets the pictures go that were held for it.
+    fn release(&mut self) -> anyhow::Result<()> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        let times: Vec<i64> = held.iter().map(|frame| frame.dts).collect();
+        let (count, seconds) = rate::measure(&times, self.shared.timescale, self.shared.frame_rate);
+        self.set_rate((count, seconds))?;
+        self.shared.server.send(&Reply::FrameRate(count, seconds));
+        held.into_iter().for_each(|frame| self.push_picture(frame));
+        Ok(())
+    }
+
+    fn set_rate(&self, (count, seconds): (u32, u32)) -> anyhow::Result<()> {
+        let rate = gst::Fraction::new(i32::try_from(count)?, i32::try_from(seconds.max(1))?);
+        let caps = gst::Caps::builder("video/x-raw").field("framerate", rate).build();
+        self.element("rate")?.set_property("caps", caps);
+        Ok(())
     }
 
     pub(crate) fn shed(&self, track: TrackId) {
@@ -163,16 +323,18 @@ impl Ladder {
     }
 
     /// Lets everything come out; the sinks then say [`Reply::Flushed`].
-    pub(crate) fn flush(&self) {
+    pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
+        self.release()?;
         self.shared.ending.store(true, Ordering::Release);
         for input in [
             self.video.as_ref().map(|(_, input)| input),
-            self.sound.as_ref().map(|(.., input)| input),
+            self.sound.as_ref().map(|(_, input)| input),
         ] {
             if input.is_some_and(|input| input.end_of_stream().is_err()) {
                 self.shared.flushed();
             }
         }
+        Ok(())
     }
 
     fn element(&self, name: &str) -> anyhow::Result<gst::Element> {
@@ -265,11 +427,22 @@ impl Ladder {
         let encoder = self.element(&format!("encode{index}"))?;
         let upstream = encoder.static_pad("src").context("pad of the encoder")?;
         let pad = encoder.static_pad("sink").context("pad of the encoder")?;
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+        pad.add_probe(mask, move |_, info| {
+            let rung = &shared.rungs[index];
+            if let Some(gst::EventView::FlushStop(_)) = info.event().map(|event| event.view()) {
+                *lock(&rung.gate) = Gate::new(None, false, rung.start.frame_rate_divisor);
+                return gst::PadProbeReturn::Ok;
+            }
+            if info.event().is_some() {
+                return gst::PadProbeReturn::Ok;
+            }
             let Some(pts) = info.buffer().and_then(|buffer| buffer.pts()) else {
                 return gst::PadProbeReturn::Handled;
             };
-            let rung = &shared.rungs[index];
+            if shared.is_outside(pts.nseconds()) {
+                return gst::PadProbeReturn::Handled;
+            }
             let verdict = lock(&rung.gate).judge(pts.nseconds(), &lock(&shared.keys));
             if verdict == Verdict::Drop {
                 return gst::PadProbeReturn::Handled;
@@ -344,7 +517,7 @@ impl Ladder {
         })
     }
 
-    fn collect_sound(&self, sound: &SoundStart) -> anyhow::Result<()> {
+    fn collect_sound(&self, sound: &SoundStart, delay: i64) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let id = sound.track;
         let (rate, channels) = sound_format(&sound.source);
@@ -373,9 +546,14 @@ impl Ladder {
             let Some((time, _, payload)) = contents(sample) else {
                 return;
             };
+            let dts = source::ticks(time, rate) - delay;
+            if dts < shared.sound_first.load(Ordering::Acquire) {
+                // The encoder's run-up: it would reach into what was there before.
+                return;
+            }
             shared.server.send(&Reply::Frame(Frame {
                 track: id,
-                dts: source::ticks(time, rate),
+                dts,
                 composition_offset: 0,
                 duration: Some(1024),
                 keyframe: true,
@@ -384,9 +562,11 @@ impl Ladder {
         })
     }
 
-    /// After a restart, the encoder's first sample is the one that follows the last frame's.
-    fn clip_sound(&self, sound: &SoundStart) -> anyhow::Result<()> {
+    /// After a restart, frames go on with the sample that follows the last one's: the encoder begins a whole number of frames before it,
+    /// so that its run-up is sound that is out already.
+    fn clip_sound(&self, sound: &SoundStart, delay: i64) -> anyhow::Result<()> {
         let Some(from) = sound.from else { return Ok(()) };
+        let from = from + delay - RUN_UP;
         let (rate, channels) = sound_format(&sound.source);
         self.pad("aac", "sink")?
             .add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
@@ -466,16 +646,12 @@ fn slow() -> Option<(TrackId, Duration)> {
 }
 
 /// Decoder, then for each rung scaler, tee, encoder and sink; the scaler of the next one hangs on the tee.
-fn describe_video(out: &mut String, video: &Track, rungs: &[RungStart], encoder: &str) -> anyhow::Result<()> {
+fn describe_video(out: &mut String, source: &str, rungs: &[RungStart], encoder: &str) -> anyhow::Result<()> {
     // A raw picture of 1080p is 3 MB: queues only part threads.
     const QUEUE: &str = "queue max-size-buffers=3 max-size-bytes=0 max-size-time=0";
-    let decoder = source::decoder(video).with_context(|| format!("no decoder for {}", video.codec_string))?;
     let mut sizes = HashSet::new();
     anyhow::ensure!(rungs.iter().all(|rung| sizes.insert(rung.track)), "a track twice");
-    write!(
-        out,
-        "appsrc name=video format=time max-bytes=0 max-buffers=0 max-time=0 ! {decoder} "
-    )?;
+    out.push_str(source);
     for (index, rung) in rungs.iter().enumerate() {
         let pixels = u64::from(rung.width) * u64::from(rung.height) * 60;
         let encoder = elements::encoder(encoder, rung.bit_rate, pixels).replace("NAME", &format!("encode{index}"));
@@ -495,16 +671,12 @@ fn describe_video(out: &mut String, video: &Track, rungs: &[RungStart], encoder:
     Ok(())
 }
 
-fn describe_sound(out: &mut String, sound: &SoundStart) -> anyhow::Result<()> {
-    let decoder =
-        source::decoder(&sound.source).with_context(|| format!("no decoder for {}", sound.source.codec_string))?;
-    let encoder = probe::aac().context("no AAC encoder works here")?;
+fn describe_sound(out: &mut String, source: &str, sound: &SoundStart, encoder: &str) -> anyhow::Result<()> {
     let (rate, channels) = sound_format(&sound.source);
     write!(
         out,
-        "appsrc name=sound format=time max-bytes=0 max-buffers=0 max-time=0 ! {decoder} ! audioconvert ! audioresample ! \
-         audio/x-raw,rate={rate},channels={channels} ! {} ! audio/mpeg,mpegversion=4,stream-format=raw ! \
-         appsink name=sound-out sync=false async=false ",
+        "{source} ! audioconvert name=sound-in ! audioresample ! audio/x-raw,rate={rate},channels={channels} ! {} ! \
+         audio/mpeg,mpegversion=4,stream-format=raw ! appsink name=sound-out sync=false async=false ",
         elements::sound_encoder(encoder, sound.bit_rate)
     )?;
     Ok(())

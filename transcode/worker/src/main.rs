@@ -1,8 +1,8 @@
 //! The worker of [`nova_transcode`]: decodes, scales and encodes what it is sent. The only program of Nova that is linked to GStreamer.
 //!
 //! `nova-transcode work` is started by the server with a socket as its standard input and speaks [`wire`](nova_transcode::wire);
-//! `nova-transcode probe` prints what this machine can decode and encode, a line of JSON each. Both take the niceness and the memory limit
-//! in MiB as further arguments.
+//! `nova-transcode probe` prints what this machine can decode and encode, a line of JSON each; `nova-transcode inspect` what a file is. All
+//! take the niceness and the memory limit in MiB as further arguments, and then the one file that they may read.
 //!
 //! It trusts nothing it gets: it runs with less priority, bounded memory, no privileges to gain, a file system that it can only
 //! read, and no network. When something fails it says why and ends; the server starts another.
@@ -10,9 +10,11 @@
 mod avc;
 mod elements;
 mod gate;
+mod inspect;
 mod ladder;
 mod peer;
 mod probe;
+mod rate;
 mod sandbox;
 mod source;
 mod still;
@@ -28,14 +30,20 @@ fn main() -> anyhow::Result<()> {
         "work" => {
             let socket = peer::socket().context("standard input is not the server's socket")?;
             gstreamer::init().context("GStreamer")?;
-            sandbox::confine();
+            sandbox::confine(arguments.get(3));
             peer::serve(socket)
         }
         "probe" => {
             gstreamer::init().context("GStreamer")?;
-            sandbox::confine();
+            sandbox::confine(None);
             probe::print()
         }
-        _ => anyhow::bail!("usage: nova-transcode work|probe [NICE [MEMORY_MIB]]; the server starts it"),
+        "inspect" => {
+            let path = arguments.get(3).context("no file")?;
+            gstreamer::init().context("GStreamer")?;
+            sandbox::confine(Some(path));
+            inspect::print(path)
+        }
+        _ => anyhow::bail!("usage: nova-transcode work|probe|inspect [NICE [MEMORY_MIB [FILE]]]; the server starts it"),
     }
 }

@@ -68,11 +68,15 @@ fn handle(request: Request, ladder: &mut Option<Ladder>, server: &Server) -> any
             *ladder = None;
             *ladder = Some(Ladder::start(*start, server)?);
         }
-        Request::Frame(frame) => ladder.iter_mut().for_each(|ladder| ladder.push(frame.clone())),
+        Request::Frame(frame) => {
+            if let Some(ladder) = ladder {
+                ladder.push(frame)?;
+            }
+        }
         Request::Shed(track) => ladder.iter().for_each(|ladder| ladder.shed(track)),
         Request::Restore(track) => ladder.iter().for_each(|ladder| ladder.restore(track)),
         Request::Flush => match ladder {
-            Some(ladder) => ladder.flush(),
+            Some(ladder) => ladder.flush()?,
             None => server.send(&Reply::Flushed),
         },
         Request::Still {

@@ -23,9 +23,9 @@ pub(crate) fn limit(nice: i32, memory_mb: u32) {
     let _ = setrlimit(Resource::Core, none);
 }
 
-/// Leaves a file system that can only be read where libraries and plug-ins are, and no TCP. For threads started from now on.
+/// Leaves a file system that can only be read where libraries and plug-ins are, and `file`, and no TCP. For threads started from now on.
 #[cfg(target_os = "linux")]
-pub(crate) fn confine() {
+pub(crate) fn confine(file: Option<&String>) {
     use landlock::{
         ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
         path_beneath_rules,
@@ -58,6 +58,7 @@ pub(crate) fn confine() {
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(abi)))
         .and_then(Ruleset::create)
         .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(READ, AccessFs::from_read(abi))))
+        .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(file, AccessFs::ReadFile)))
         .and_then(|ruleset| ruleset.add_rules(path_beneath_rules(&paths, AccessFs::from_read(abi))))
         .and_then(|ruleset| {
             ruleset.add_rules(path_beneath_rules(
@@ -75,4 +76,4 @@ pub(crate) fn confine() {
 pub(crate) fn limit(_nice: i32, _memory_mb: u32) {}
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn confine() {}
+pub(crate) fn confine(_file: Option<&String>) {}

@@ -22,7 +22,7 @@ async fn every_picture_comes_out_once_at_its_time_and_looks_like_the_source() {
         let track = &driver.tracks[&TrackId(0x80 + index)];
         assert!(matches!(track.media, Media::Video { width, height, .. } if (width, height) == size));
         assert!(track.codec_string.starts_with("avc1.64"), "{}", track.codec_string);
-        let ssim = ssim(dir.path(), track, driver.rung(index), &source);
+        let ssim = ssim(dir.path(), track, driver.rung(index), &source.file);
         assert!(ssim > 0.95, "{index}: {ssim}");
     }
 }
@@ -39,7 +39,7 @@ async fn plays(name: &str, arguments: &str) {
     driver.end().await;
     assert_eq!(times(driver.rung(0)), times(&source.frames), "{name}");
     assert_eq!(keys(driver.rung(0)), keys(&source.frames), "{name}");
-    let ssim = ssim(dir.path(), &driver.tracks[&TrackId(0x80)], driver.rung(0), &source);
+    let ssim = ssim(dir.path(), &driver.tracks[&TrackId(0x80)], driver.rung(0), &source.file);
     assert!(ssim > 0.9, "{name}: {ssim}");
 }
 
@@ -93,4 +93,21 @@ async fn a_small_rung_of_a_fast_source_has_every_second_picture_and_all_keyframe
     assert_eq!(times(driver.rung(0)), expected);
     let rate = Some((60, 2));
     assert!(matches!(driver.tracks[&TrackId(0x80)].media, Media::Video { frame_rate, .. } if frame_rate == rate));
+}
+
+#[tokio::test]
+async fn a_frame_rate_that_the_source_states_wrongly_does_not_change_the_bit_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    // 30 pictures a second that call themselves 15, and too much noise for the bit rate.
+    let arguments = "-f lavfi -i testsrc2=size=640x360:rate=30:duration=4,noise=alls=30:allf=t -pix_fmt yuv420p -c:v libx264 \
+                     -preset ultrafast -g 60 -bsf:v h264_metadata=tick_rate=30";
+    let source = clip(dir.path(), "lie.mp4", arguments);
+    let transcoder = transcoder("180p:300k");
+    let mut driver = Driver::new(&transcoder);
+    driver.live.push(&epoch(&[&source.track]));
+    driver.play(&source.frames).await;
+    driver.end().await;
+    let bytes: usize = driver.rung(0).iter().map(|frame| frame.payload.len()).sum();
+    let rate = bytes * 8 / 4;
+    assert!((200_000..400_000).contains(&rate), "{rate}");
 }

@@ -2,6 +2,7 @@
 
 mod captions;
 mod epochs;
+mod file;
 mod ladder;
 mod restart;
 mod rig;

@@ -294,8 +294,8 @@ pub(crate) fn keys(frames: &[Frame]) -> Vec<i64> {
     )
 }
 
-/// Mean SSIM of a rung against the clip's pictures, frame by frame.
-pub(crate) fn ssim(dir: &Path, track: &Track, frames: &[Frame], clip: &Clip) -> f64 {
+/// Mean SSIM of a rung against the source's pictures, frame by frame.
+pub(crate) fn ssim(dir: &Path, track: &Track, frames: &[Frame], source: &Path) -> f64 {
     let mut stream = Vec::new();
     let mut nal = |nal: &[u8]| {
         stream.extend_from_slice(&[0, 0, 0, 1]);
@@ -326,7 +326,7 @@ pub(crate) fn ssim(dir: &Path, track: &Track, frames: &[Frame], clip: &Clip) -> 
     };
     let filter =
         format!("[0:v]setpts=N/30/TB[a];[1:v]scale={width}:{height}:flags=bilinear,setpts=N/30/TB[b];[a][b]ssim");
-    let (rung, source) = (file.to_str().unwrap(), clip.file.to_str().unwrap());
+    let (rung, source) = (file.to_str().unwrap(), source.to_str().unwrap());
     let text = run(
         "ffmpeg",
         &["-i", rung, "-i", source, "-lavfi", &filter, "-f", "null", "-"],

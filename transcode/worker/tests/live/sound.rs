@@ -2,7 +2,7 @@
 
 use nova_core::media::{Media, TrackId};
 
-use crate::rig::{Driver, SOUND, clip, epoch, transcoder};
+use crate::rig::{Driver, SOUND, clip, epoch, run, transcoder};
 
 async fn becomes_aac(name: &str, arguments: &str) {
     let dir = tempfile::tempdir().unwrap();
@@ -59,4 +59,35 @@ async fn ac3_becomes_aac() {
 #[tokio::test]
 async fn eac3_becomes_aac() {
     becomes_aac("eac3", "-c:a eac3").await;
+}
+
+#[tokio::test]
+async fn a_tone_begins_when_it_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments =
+        "-f lavfi -i sine=frequency=1000:duration=2:sample_rate=48000 -af adelay=1000:all=1 -ac 2 -c:a flac";
+    let source = clip(dir.path(), "tone.mp4", arguments);
+    let transcoder = transcoder("auto");
+    let mut driver = Driver::new(&transcoder);
+    driver.live.push(&epoch(&[&source.track]));
+    driver.play(&source.frames).await;
+    driver.end().await;
+    // As ADTS, whose first sample is the first frame's.
+    let mut stream = Vec::new();
+    for frame in driver.sound() {
+        let len = frame.payload.len() + 7;
+        let len = [0x80 | (len >> 11) as u8, (len >> 3) as u8, (len << 5) as u8 | 0x1f];
+        stream.extend_from_slice(&[0xff, 0xf1, 0x4c]);
+        stream.extend_from_slice(&len);
+        stream.push(0xfc);
+        stream.extend_from_slice(&frame.payload);
+    }
+    let (file, raw) = (dir.path().join("tone.aac"), dir.path().join("tone.raw"));
+    std::fs::write(&file, stream).unwrap();
+    let (from, to) = (file.to_str().unwrap(), raw.to_str().unwrap());
+    run("ffmpeg", &["-v", "error", "-i", from, "-f", "s16le", "-ac", "1", to]);
+    let samples = std::fs::read(&raw).unwrap();
+    let loud = |sample: &[u8]| i16::from_le_bytes([sample[0], sample[1]]).abs() > 400;
+    let begins = samples.chunks_exact(2).position(loud).unwrap() as i64 + driver.sound()[0].dts;
+    assert!((begins - 48_000).abs() < 96, "{begins}");
 }
