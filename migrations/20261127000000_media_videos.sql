@@ -22,6 +22,8 @@ CREATE TABLE media_videos (
     width BIGINT NOT NULL,
     height BIGINT NOT NULL,
     bytes BIGINT NOT NULL,
+    -- The upload whose file it is made of, while that file is here.
+    upload_id TEXT,
     created_at BIGINT NOT NULL,
     ready_at BIGINT
 );

@@ -375,6 +375,8 @@ impl Origin {
                     headers,
                 )
             }
+            // A video without a picture has none to show.
+            Err(_none) if kind == ObjectKind::Picture => self.not_found(None, 2),
             Err(error) => {
                 tracing::warn!(%error, "a listed segment cannot be read from the store");
                 self.not_found(None, 2)
@@ -414,6 +416,7 @@ const fn content_type(kind: ObjectKind) -> HeaderValue {
     match kind {
         ObjectKind::Video => HeaderValue::from_static("video/mp4"),
         ObjectKind::Audio => HeaderValue::from_static("audio/mp4"),
+        ObjectKind::Picture => HeaderValue::from_static("image/jpeg"),
     }
 }
 

@@ -113,6 +113,8 @@ pub enum ObjectKind {
     Video,
     /// The same for sound.
     Audio,
+    /// A JPEG.
+    Picture,
 }
 
 /// An immutable object as the pieces it was made of: a segment is the list of its parts.

@@ -3,6 +3,7 @@
 //! | path behind `/live/{stream}/` | object |
 //! | --- | --- |
 //! | `master.m3u8`, `manifest.mpd` | the lists |
+//! | `thumbnail.jpg` | of a recording: its picture |
 //! | `{id}/{rendition}.m3u8` | media playlist |
 //! | `{id}/{rendition}/init-{n}.mp4` | CMAF header |
 //! | `{id}/{rendition}/{msn}.m4s` | segment; while it grows, its chunks as they come |
@@ -38,6 +39,14 @@ impl Presentation for Stream {
         match path {
             "master.m3u8" => return Reply::Text(self.multivariant(timing)),
             "manifest.mpd" => return Reply::Text(self.manifest(timing)),
+            "thumbnail.jpg" if self.is_recorded() => {
+                return Reply::Stored {
+                    key: format!("{}/thumbnail.jpg", self.prefix()),
+                    kind: ObjectKind::Picture,
+                    range: None,
+                    tag: self.tag(&"thumbnail"),
+                };
+            }
             _ => {}
         }
         let Some(rest) = path.strip_prefix(self.id()).and_then(|rest| rest.strip_prefix('/')) else {

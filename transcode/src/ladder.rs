@@ -124,6 +124,42 @@ fn rung_spec(text: &str) -> Result<RungSpec, ParseError> {
     })
 }
 
+/// The rungs of a file, largest first: one of its own size, 1080p at most, since nobody else sends it in a form that players take, and below
+/// it those of `ladder`; all of them with the file's frame rate.
+pub fn plan_file(ladder: &Ladder, source: &Track, frame_rate: Option<(u32, u32)>) -> Vec<Rung> {
+    let Media::Video { width, height, sar, .. } = source.media else {
+        return Vec::new();
+    };
+    if width < 2 || height < 2 {
+        return Vec::new();
+    }
+    let display = (
+        f64::from(width) * f64::from(sar.0.max(1)) / f64::from(sar.1.max(1)),
+        f64::from(height),
+    );
+    let (w, h) = fit(display, 1080).unwrap_or_else(|| {
+        let even = |side: f64| ((side / 2.0).round() * 2.0).clamp(32.0, 1920.0) as u16;
+        (even(display.0), even(display.1))
+    });
+    let top = Rung {
+        name: format!("{}p", w.min(h)),
+        width: w,
+        height: h,
+        bit_rate: usual_bit_rate(w, h, frames_a_second(frame_rate).unwrap_or(30.0)),
+        frame_rate_divisor: 1,
+    };
+    let mut rungs = vec![top];
+    for rung in plan(ladder, source, frame_rate) {
+        if rung.width < w && rung.height < h && rungs.iter().all(|other| other.name != rung.name) {
+            rungs.push(Rung {
+                frame_rate_divisor: 1,
+                ..rung
+            });
+        }
+    }
+    rungs
+}
+
 /// The rungs of `ladder` for a source, largest first: never as large as the source, aspect ratio kept. `frame_rate` is what the source has,
 /// as far as it is known; above 30 pictures a second, rungs of 480p and less get every second one where that leaves 24 or more.
 pub fn plan(ladder: &Ladder, source: &Track, frame_rate: Option<(u32, u32)>) -> Vec<Rung> {
@@ -369,6 +405,20 @@ mod tests {
 
     proptest! {
         #[test]
+    fn a_file_gets_a_rung_of_its_own_size_and_those_below() {
+        let names = |width, height| -> Vec<(String, u16, u16)> {
+            let rungs = plan_file(&Ladder::Auto, &source(width, height, (1, 1)), Some((60, 1)));
+            assert!(rungs.iter().all(|rung| rung.frame_rate_divisor == 1));
+            rungs.into_iter().map(|rung| (rung.name, rung.width, rung.height)).collect()
+        };
+        assert_eq!(names(1920, 1080)[0], ("1080p".into(), 1920, 1080));
+        assert_eq!(names(3840, 2160)[0], ("1080p".into(), 1920, 1080));
+        assert_eq!(names(1280, 720)[..2], [("720p".into(), 1280, 720), ("480p".into(), 854, 480)]);
+        assert_eq!(names(720, 1280)[0], ("720p".into(), 720, 1280));
+        assert_eq!(names(321, 181), [("182p".into(), 322, 182)]);
+    }
+
+    #[test]
         fn rungs_fall_in_size_stay_below_the_source_and_keep_its_shape(width in 2..8192_u16, height in 2..8192_u16, sar in (1..100_u16, 1..100_u16)) {
             let source = source(width, height, sar);
             let rungs = plan(&Ladder::Auto, &source, None);

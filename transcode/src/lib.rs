@@ -20,6 +20,6 @@ pub mod wire;
 
 pub use file::{FileJob, FileLadder, Pictures, Probe, Sound, probe};
 pub use inventory::{Found, Inventory, inventory};
-pub use ladder::{Ladder, Rung, RungSpec, plan};
+pub use ladder::{Ladder, Rung, RungSpec, plan, plan_file};
 pub use live::{Event, Live, RUNG_TRACK, SOUND_TRACK};
 pub use transcoder::{Error, Settings, Transcoder};

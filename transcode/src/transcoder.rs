@@ -85,6 +85,16 @@ impl Transcoder {
         })
     }
 
+    /// How its workers are run.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The ladder it was told to make.
+    pub const fn ladder(&self) -> &Ladder {
+        &self.ladder
+    }
+
     /// The ladder of one broadcast.
     pub fn live(self: &Arc<Self>, stream: &str) -> Live {
         Live::new(Arc::clone(self), stream)

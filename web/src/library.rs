@@ -7,6 +7,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU8;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,10 +16,13 @@ use dashmap::DashMap;
 use nova_core::clock::Clock;
 use nova_core::delivery::{Admission, Library, Opening};
 use nova_core::store::{BoxFuture, ObjectStore, StoreError};
-use nova_media::{Decision, Facts, Videos};
+use nova_media::{Decision, Facts, MakeError, Videos};
 use nova_packager::{Recorder, Recording, Stream};
+use nova_transcode::Transcoder;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::vod;
 
 /// Segments that the indexes of videos that were watched lately hold in all: about 50 hours with a ladder.
 const OPEN_SEGMENTS: u64 = 500_000;
@@ -29,7 +33,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// Largest index that is read: a week of one-second segments in five renditions.
 const INDEX_LIMIT: usize = 1 << 30;
 
-fn facts(recording: &Recording) -> Facts {
+pub(crate) fn facts(recording: &Recording) -> Facts {
     let (width, height) = recording.size().unwrap_or_default();
     Facts {
         duration_us: recording.duration_us(),
@@ -50,6 +54,8 @@ pub(crate) struct VideoLibrary {
     open: moka::future::Cache<String, Arc<Kept>>,
     /// What the platform says of videos; set once it is built.
     videos: OnceLock<Videos>,
+    /// What makes videos of files, where there is a worker program.
+    transcoder: OnceLock<Arc<Transcoder>>,
 }
 
 /// A recording that is whole.
@@ -76,6 +82,7 @@ impl VideoLibrary {
             growing: DashMap::new(),
             open,
             videos: OnceLock::new(),
+            transcoder: OnceLock::new(),
         }))
     }
 
@@ -210,6 +217,36 @@ impl VideoLibrary {
         }
     }
 
+    /// Puts an object of a video.
+    pub(crate) async fn put(&self, key: &str, pieces: Vec<Bytes>) -> Result<(), StoreError> {
+        self.store.put(key, pieces).await
+    }
+
+    /// Puts the index of a video that is whole.
+    pub(crate) async fn put_index(&self, folder: &str, index: String) -> Result<(), StoreError> {
+        self.store.put(&Self::index(folder), vec![index.into()]).await
+    }
+
+    /// Removes everything in a folder.
+    pub(crate) async fn clear(&self, folder: &str) -> Result<(), StoreError> {
+        self.store.delete_prefix(&format!("{}/", Self::prefix(folder))).await?;
+        self.open.invalidate(folder).await;
+        Ok(())
+    }
+
+    /// Lets `transcoder` make videos of files from now on.
+    pub(crate) fn transcode_with(&self, transcoder: Arc<Transcoder>) {
+        let _first = self.transcoder.set(transcoder);
+    }
+
+    /// Keeps the picture that stands for a video.
+    pub(crate) async fn keep_thumbnail(&self, folder: &str, jpeg: Bytes) {
+        let key = format!("{}/thumbnail.jpg", Self::prefix(folder));
+        if let Err(error) = self.store.put(&key, vec![jpeg]).await {
+            tracing::warn!(%error, "a thumbnail cannot be stored");
+        }
+    }
+
     /// Asks `videos` about names and private videos from now on.
     pub(crate) fn guard(&self, videos: Videos) {
         let _first = self.videos.set(videos);
@@ -297,10 +334,21 @@ impl nova_media::Library for VideoLibrary {
     }
 
     fn remove<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move { Ok(self.clear(folder).await?) })
+    }
+
+    fn make<'a>(
+        &'a self,
+        folder: &'a str,
+        source: &'a Path,
+        progress: Arc<AtomicU8>,
+    ) -> BoxFuture<'a, Result<Facts, MakeError>> {
         Box::pin(async move {
-            self.store.delete_prefix(&format!("{}/", Self::prefix(folder))).await?;
-            self.open.invalidate(folder).await;
-            Ok(())
+            let Some(transcoder) = self.transcoder.get() else {
+                let none = anyhow::anyhow!("this server has no worker program to make videos with");
+                return Err(MakeError::Machine(none));
+            };
+            vod::make(self, transcoder, folder, source, self.clock.now(), &progress).await
         })
     }
 }

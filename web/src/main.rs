@@ -21,6 +21,7 @@ mod publish;
 mod serve;
 mod tls;
 mod transcoding;
+mod vod;
 
 /// Small allocations come and go with every frame; this allocator gives freed pages back sooner than the system's.
 #[global_allocator]

@@ -72,6 +72,8 @@ struct Packaging<'a> {
     /// The track that leads, for stills.
     pictures: Option<Arc<Track>>,
     last_still_us: i64,
+    stills: u32,
+    recorded: bool,
     still: Still,
 }
 
@@ -88,6 +90,8 @@ pub(crate) async fn run(means: &Means, broadcast: &Arc<Broadcast>, stream: &Arc<
         ended: false,
         pictures: None,
         last_still_us: i64::MIN / 2,
+        stills: 0,
+        recorded,
         still,
     };
     let (stored, over) = (Arc::new(Notify::new()), CancellationToken::new());
@@ -208,9 +212,18 @@ impl Packaging<'_> {
                 self.last_still_us = now;
                 let (transcoder, track, frame) = (Arc::clone(transcoder), Arc::clone(track), frame.clone());
                 let still = Arc::clone(&self.still);
+                // A recording keeps the second one: the first is often the black before the beginning.
+                self.stills += 1;
+                let kept = (self.recorded && self.stills == 2)
+                    .then(|| (Arc::clone(&self.means.library), self.packager.stream().id().to_owned()));
                 self.means.media.spawn(async move {
                     match transcoder.still(&track, &frame, STILL_WIDTH).await {
-                        Ok(jpeg) => still.store(Some(Arc::new(jpeg))),
+                        Ok(jpeg) => {
+                            if let Some((library, folder)) = kept {
+                                library.keep_thumbnail(&folder, jpeg.clone()).await;
+                            }
+                            still.store(Some(Arc::new(jpeg)));
+                        }
                         Err(error) => tracing::debug!(%error, "no still"),
                     }
                 });

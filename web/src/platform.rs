@@ -30,6 +30,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// Longest time a request of the API may take. A database that hangs becomes 503 for its callers, not a pile of waiting requests.
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// Longest time a piece of an upload may take; a client that stands still is let go much sooner.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(6 * 3600);
 /// Largest body of a request, where a route says nothing else.
 const BODY_LIMIT: usize = 256 << 10;
 /// How long a start waits for a database server.
@@ -217,7 +219,12 @@ fn is_enabled(config: &Config, name: &str) -> bool {
 
 /// 503 for what takes too long, and 500 for a handler that panicked: a defect of one request ends that request alone.
 async fn bounded(request: Request, next: Next) -> Response {
-    let answer = tokio::time::timeout(REQUEST_LIMIT, tokio::spawn(next.run(request))).await;
+    let limit = if request.uri().path().starts_with("/api/v1/uploads") {
+        UPLOAD_LIMIT
+    } else {
+        REQUEST_LIMIT
+    };
+    let answer = tokio::time::timeout(limit, tokio::spawn(next.run(request))).await;
     match answer {
         Ok(Ok(response)) => response,
         Ok(Err(failed)) => Problem::internal(&failed).into_response(),

@@ -66,6 +66,10 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
             second_publisher,
         },
     );
+    let transcoder = transcoding::transcoder(&config.transcode, &clock, runtimes.media())?;
+    if let Some(transcoder) = &transcoder {
+        library.transcode_with(Arc::clone(transcoder));
+    }
     let means = Means {
         config: nova_packager::Config {
             segment_ms: config.live.segment_ms,
@@ -75,7 +79,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         },
         archive,
         library: Arc::clone(&library),
-        transcoder: transcoding::transcoder(&config.transcode, &clock, runtimes.media())?,
+        transcoder,
         clock: clock.clone(),
         media: runtimes.media().clone(),
         shutdown: shutdown.clone(),

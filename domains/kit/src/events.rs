@@ -128,6 +128,13 @@ events! {
         /// Whose.
         owner: UserId,
     }
+    /// A video that somebody uploaded can be watched.
+    VideoReady "vod.ready" by video {
+        /// Which.
+        video: String,
+        /// Whose it is.
+        owner: UserId,
+    }
     /// A broadcast ended.
     StreamEnded "stream.ended" by stream {
         /// Which stream.

@@ -15,6 +15,7 @@ use nova_domain::personal::Personal;
 use nova_domain::secret::Sealer;
 use nova_domain::{Context, Domain};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use crate::authorizer::Authorizer;
 use crate::gate::Gate;
@@ -22,8 +23,9 @@ use crate::library::Videos;
 use crate::live::Live;
 use crate::stream::StreamId;
 use crate::token::PlaybackTokens;
+use crate::upload::{Files, MakeVideo};
 use crate::video::RemoveObjects;
-use crate::{personal, routes, stream, watch};
+use crate::{make, personal, routes, stream, upload, watch};
 
 /// The section `[domains.media]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +37,14 @@ pub struct Config {
     pub playback_minutes: u32,
     /// Seconds after `stop` in which the stream's key is refused: encoders come back by themselves.
     pub stop_seconds: u32,
+    /// Bytes of the largest file.
+    pub upload_max_bytes: u64,
+    /// Hours in which an upload must be whole.
+    pub upload_hours: u32,
+    /// Uploads of one person at a time.
+    pub most_uploads: u32,
+    /// Bytes that the videos of one person may take; 0 for no bound.
+    pub storage_bytes: u64,
 }
 
 impl Default for Config {
@@ -43,6 +53,10 @@ impl Default for Config {
             most_streams: 20,
             playback_minutes: 240,
             stop_seconds: 10,
+            upload_max_bytes: 20 << 30,
+            upload_hours: 24,
+            most_uploads: 5,
+            storage_bytes: 0,
         }
     }
 }
@@ -59,6 +73,9 @@ pub(crate) struct State {
     pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) live: Live,
+    pub(crate) files: Files,
+    /// Who makes a video.
+    pub(crate) making: Arc<Semaphore>,
 }
 
 impl State {
@@ -120,6 +137,8 @@ impl Media {
             accounts,
             gate: Arc::clone(&gate),
             live,
+            files: Files::new(data_dir).context("the folder of uploads")?,
+            making: Arc::new(Semaphore::new(1)),
         };
         let authorizer = Arc::new(Authorizer {
             state: state.clone(),
@@ -127,7 +146,7 @@ impl Media {
             accepted: Arc::new(DashMap::new()),
         });
         let videos = Videos::new(state.db.clone(), state.clock.clone(), gate.tokens().clone());
-        let library = Arc::clone(&state.live.library);
+        let (removing, making, sweeping) = (state.clone(), state.clone(), state.clone());
         let (suspending, watching, erasing) = (state.clone(), state.clone(), state.clone());
         let domain = Domain::new("media")
             .routes(routes::router(state))
@@ -141,9 +160,16 @@ impl Media {
                 })
             })
             .job::<RemoveObjects>(move |_leased, job| {
-                let library = Arc::clone(&library);
-                Box::pin(async move { library.remove(&job.folder).await })
+                let state = removing.clone();
+                Box::pin(async move {
+                    if let Some(upload) = &job.upload {
+                        state.files.remove(upload).await?;
+                    }
+                    state.live.library.remove(&job.folder).await
+                })
             })
+            .job::<MakeVideo>(move |leased, job| Box::pin(make::make(making.clone(), leased, job)))
+            .task("media.uploads", move |stop| upload::sweep(sweeping, stop))
             .task("media.watch", move |stop| watch::run(watching, stop))
             .personal(Personal::new(personal::TABLES, personal::export, move |tx, user| {
                 let state = erasing.clone();

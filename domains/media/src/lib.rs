@@ -16,15 +16,17 @@ mod gate;
 mod key;
 mod library;
 mod live;
+mod make;
 mod personal;
 mod routes;
 mod stream;
 mod token;
+mod upload;
 mod video;
 mod watch;
 
 pub use self::domain::{Config, Media};
 pub use self::gate::{Decision, Gate};
-pub use self::library::{Facts, Kept, Library, Nowhere, Opened, Videos};
+pub use self::library::{Facts, Kept, Library, MakeError, Nowhere, Opened, Videos};
 pub use self::live::{Audio, Health, Live, OnAir, Video};
 pub use self::token::PlaybackTokens;

@@ -1,6 +1,8 @@
 //! What this domain asks of the library, where the objects of videos lie, and what the library asks of it.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
 use nova_core::clock::Clock;
@@ -41,8 +43,27 @@ pub enum Kept {
     Nothing,
 }
 
+/// Why no video could be made of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// The file is none that can be used, and never will be; the text is for its owner.
+    #[error("{0}")]
+    Input(String),
+    /// This machine could not do it; another try may.
+    #[error("{0:#}")]
+    Machine(anyhow::Error),
+}
+
 /// Where the objects of videos lie. The binary fills it in.
 pub trait Library: Send + Sync {
+    /// Makes what can be watched of the file `source`, in `folder`; `progress` is told in hundredths. Dropping the future gives it up. What an
+    /// earlier try left in the folder is replaced.
+    fn make<'a>(
+        &'a self,
+        folder: &'a str,
+        source: &'a Path,
+        progress: Arc<AtomicU8>,
+    ) -> BoxFuture<'a, Result<Facts, MakeError>>;
     /// What there is in this folder.
     fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>>;
     /// Removes all of it; what is not there is no error.
@@ -53,6 +74,16 @@ pub trait Library: Send + Sync {
 pub struct Nowhere;
 
 impl Library for Nowhere {
+    fn make<'a>(
+        &'a self,
+        _folder: &'a str,
+        _source: &'a Path,
+        _progress: Arc<AtomicU8>,
+    ) -> BoxFuture<'a, Result<Facts, MakeError>> {
+        let none = MakeError::Machine(anyhow::anyhow!("there is no library in this process"));
+        Box::pin(std::future::ready(Err(none)))
+    }
+
     fn kept<'a>(&'a self, _folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>> {
         Box::pin(std::future::ready(Err(anyhow::anyhow!(
             "there is no library in this process"

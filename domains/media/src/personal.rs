@@ -17,6 +17,7 @@ pub(crate) const TABLES: &[Table] = &[
     Table::new("media_streams", &["owner_user_id"]),
     Table::new("media_broadcasts", &["owner_user_id"]),
     Table::new("media_videos", &["owner_user_id"]),
+    Table::new("media_uploads", &["owner_user_id"]),
 ];
 
 /// Streams and broadcasts, without keys.
@@ -58,17 +59,19 @@ pub(crate) fn export(db: Db, user: UserId) -> BoxFuture<'static, anyhow::Result<
 /// Ends what is on air and removes all of it.
 pub(crate) async fn erase(state: &State, tx: &mut Tx, user: UserId) -> anyhow::Result<()> {
     cut_all(state, tx, user, "this account is gone").await?;
-    let folders: Vec<String> = sqlx::query_scalar("SELECT folder FROM media_videos WHERE owner_user_id = $1")
-        .bind(user)
-        .fetch_all(tx.conn())
-        .await?;
+    let folders: Vec<(String, Option<String>)> =
+        sqlx::query_as("SELECT folder, upload_id FROM media_videos WHERE owner_user_id = $1")
+            .bind(user)
+            .fetch_all(tx.conn())
+            .await?;
     let now = state.clock.now();
-    for folder in folders {
+    for (folder, upload) in folders {
         // What is on air is cut now, and its last segments may still be on their way.
-        tx.enqueue(&RemoveObjects { folder }, now.plus_micros(SETTLE_MICROS), now)
+        tx.enqueue(&RemoveObjects { folder, upload }, now.plus_micros(SETTLE_MICROS), now)
             .await?;
     }
     for statement in [
+        "DELETE FROM media_uploads WHERE owner_user_id = $1",
         "DELETE FROM media_videos WHERE owner_user_id = $1",
         "DELETE FROM media_broadcasts WHERE owner_user_id = $1",
         "DELETE FROM media_streams WHERE owner_user_id = $1",

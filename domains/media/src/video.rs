@@ -1,7 +1,7 @@
 //! The rows of videos: recordings, uploads and clips.
 
 use nova_core::clock::Timestamp;
-use nova_domain::db::{Db, Error, Id, Tx, UserId};
+use nova_domain::db::{Db, Engine, Error, Id, Tx, UserId};
 use nova_domain::outbox::Job;
 use nova_domain::policy::Visibility;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ pub(crate) struct Row {
     pub(crate) width: i64,
     pub(crate) height: i64,
     pub(crate) bytes: i64,
+    pub(crate) upload_id: Option<String>,
     pub(crate) created_at: i64,
 }
 
@@ -44,7 +45,7 @@ impl Row {
 
 /// The columns of a [`Row`], of a table called `v`.
 pub(crate) const COLUMNS: &str = "v.id, v.owner_user_id, v.stream_id, v.source, v.folder, v.title, v.description, v.visibility, v.status, \
-                                  v.progress, v.error, v.duration_us, v.width, v.height, v.bytes, v.created_at";
+                                  v.progress, v.error, v.duration_us, v.width, v.height, v.bytes, v.upload_id, v.created_at";
 
 /// The video with this id.
 pub(crate) async fn find(db: &Db, id: &str) -> Result<Option<Row>, Error> {
@@ -67,6 +68,19 @@ pub(crate) async fn by_folder(db: &Db, folder: &str) -> Result<Option<Row>, Erro
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(folder)
         .fetch_optional(db.read())
+        .await?)
+}
+
+/// The video with this id, its row locked until the transaction ends.
+pub(crate) async fn lock(tx: &mut Tx, id: VideoId) -> Result<Option<Row>, Error> {
+    let lock = match tx.engine() {
+        Engine::Postgres => " FOR UPDATE",
+        Engine::Sqlite => "",
+    };
+    let sql = format!("SELECT {COLUMNS} FROM media_videos v WHERE v.id = $1{lock}");
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(id)
+        .fetch_optional(tx.conn())
         .await?)
 }
 
@@ -113,7 +127,8 @@ pub(crate) async fn unfinished(db: &Db, before: Timestamp) -> Result<Vec<(String
 /// A recording is whole.
 pub(crate) async fn finish(tx: &mut Tx, folder: &str, facts: &Facts, now: Timestamp) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE media_videos SET status = 'ready', progress = 100, duration_us = $1, width = $2, height = $3, bytes = $4, ready_at = $5 WHERE folder = $6",
+        "UPDATE media_videos SET status = 'ready', progress = 100, duration_us = $1, width = $2, height = $3, bytes = $4, upload_id = NULL, ready_at = $5 \
+         WHERE folder = $6",
     )
     .bind(facts.duration_us)
     .bind(i64::from(facts.width))
@@ -139,6 +154,9 @@ pub(crate) async fn forget(tx: &mut Tx, folder: &str) -> Result<(), Error> {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RemoveObjects {
     pub(crate) folder: String,
+    /// The upload whose file was still here.
+    #[serde(default)]
+    pub(crate) upload: Option<String>,
 }
 
 impl Job for RemoveObjects {

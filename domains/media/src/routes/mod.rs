@@ -14,6 +14,7 @@ mod show;
 mod shown;
 mod stop;
 mod update;
+mod uploads;
 mod videos;
 
 /// Routes below `/api/v1`.
@@ -32,5 +33,13 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         ))
         .routes(routes!(videos::playback::token))
         .routes(routes!(videos::storage::storage))
+        .routes(routes!(videos::cancel::cancel))
+        .routes(routes!(videos::retry::retry))
+        .routes(routes!(uploads::options::options, uploads::create::create))
+        .routes(routes!(
+            uploads::show::show,
+            uploads::write::write,
+            uploads::terminate::terminate
+        ))
         .with_state(state)
 }

@@ -20,7 +20,7 @@ use nova_domain::http::limit::Limits;
 use nova_domain::outbox::Relay;
 use nova_domain::testing::{self, Names, TestDb};
 use nova_domain::{Context, Domain, Role, Task};
-use nova_media::{Config, Health, Kept, Library, Live, Media, OnAir};
+use nova_media::{Config, Facts, Health, Kept, Library, Live, MakeError, Media, OnAir};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -60,6 +60,30 @@ pub(crate) struct Shelf {
 }
 
 impl Library for Shelf {
+    fn make<'a>(
+        &'a self,
+        folder: &'a str,
+        source: &'a std::path::Path,
+        _progress: Arc<std::sync::atomic::AtomicU8>,
+    ) -> BoxFuture<'a, Result<Facts, MakeError>> {
+        Box::pin(async move {
+            let file = tokio::fs::read(source)
+                .await
+                .map_err(|error| MakeError::Machine(error.into()))?;
+            if file.starts_with(b"rubbish") {
+                return Err(MakeError::Input("this file cannot be read".into()));
+            }
+            self.kept
+                .lock()
+                .unwrap()
+                .insert(folder.to_owned(), Kept::Whole(Facts::default()));
+            Ok(Facts {
+                bytes: file.len() as u64,
+                ..Facts::default()
+            })
+        })
+    }
+
     fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>> {
         let kept = self.kept.lock().unwrap().get(folder).cloned();
         Box::pin(std::future::ready(Ok(kept.unwrap_or(Kept::Nothing))))
@@ -212,6 +236,28 @@ impl House {
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// A request of tus: its status and headers.
+    pub(crate) async fn tus(
+        &self,
+        caller: &Caller,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &'static [u8],
+    ) -> (u16, http::HeaderMap) {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("tus-resumable", "1.0.0");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body)).unwrap();
+        let request = with(request, known(caller.clone()));
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        (response.status().as_u16(), response.headers().clone())
     }
 
     pub(crate) async fn create(&self, caller: &Caller, visibility: &str) -> Value {

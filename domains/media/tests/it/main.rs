@@ -2,4 +2,5 @@
 
 mod house;
 mod streams;
+mod uploads;
 mod videos;

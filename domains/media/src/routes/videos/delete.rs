@@ -34,7 +34,15 @@ pub(crate) async fn delete(
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
     video::forget(&mut tx, &row.folder).await?;
-    tx.enqueue(&RemoveObjects { folder: row.folder }, now, now).await?;
+    sqlx::query("DELETE FROM media_uploads WHERE video_id = $1")
+        .bind(row.id)
+        .execute(tx.conn())
+        .await?;
+    let removal = RemoveObjects {
+        folder: row.folder,
+        upload: row.upload_id,
+    };
+    tx.enqueue(&removal, now, now).await?;
     let act = Act {
         actor: Some(caller.user),
         action: "media.video_deleted",

@@ -1,8 +1,10 @@
 //! Videos: recordings, uploads and clips.
 
+pub(super) mod cancel;
 pub(super) mod delete;
 pub(super) mod list;
 pub(super) mod playback;
+pub(super) mod retry;
 pub(super) mod show;
 mod shown;
 pub(super) mod storage;
