@@ -6,18 +6,9 @@ use std::process::Command;
 use crate::clip;
 use crate::server::Server;
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/tests")
-}
-
-/// Runs one file of tests. Node tells each test's result; a failure is shown whole.
-fn passes(file: &str) {
-    passes_with(file, &[]);
-}
-
-/// The same against a server with these variables.
-fn passes_with(file: &str, variables: &[(&str, &str)]) {
-    let folder = folder();
+/// The folder of the browser tests, with what they need installed.
+pub(crate) fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/tests");
     let age = |path: &str| {
         std::fs::metadata(folder.join(path))
             .and_then(|meta| meta.modified())
@@ -30,6 +21,17 @@ fn passes_with(file: &str, variables: &[(&str, &str)]) {
                 .current_dir(&folder),
         );
     }
+    folder
+}
+
+/// Runs one file of tests. Node tells each test's result; a failure is shown whole.
+fn passes(file: &str) {
+    passes_with(file, &[]);
+}
+
+/// The same against a server with these variables.
+fn passes_with(file: &str, variables: &[(&str, &str)]) {
+    let folder = folder();
     let server = Server::start(variables);
     let output = Command::new("node")
         .args(["--test", "--test-reporter=spec", file])

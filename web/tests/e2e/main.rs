@@ -31,3 +31,4 @@ mod recording;
 mod segments;
 mod streams;
 mod tls;
+mod videos;

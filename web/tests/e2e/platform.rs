@@ -64,7 +64,7 @@ impl<'a> Person<'a> {
 }
 
 /// The code in the newest mail to `email`.
-fn code_for(data: &Path, email: &str) -> Option<String> {
+pub(crate) fn code_for(data: &Path, email: &str) -> Option<String> {
     let mut files: Vec<_> = std::fs::read_dir(data.join("mail"))
         .ok()?
         .flatten()

@@ -1,0 +1,177 @@
+//! Recordings and uploads as people meet them: through the API, with a tus client and players nobody here wrote.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::clip;
+use crate::platform::{Person, json_of};
+use crate::publisher::{Publisher, encoder};
+use crate::reading_back::ENDS_SOON;
+use crate::server::{Server, until};
+
+const LADDER: (&str, &str) = ("NOVA_TRANSCODE__LADDER", "240p:300k");
+
+fn video(person: &Person<'_>, id: &str) -> Value {
+    json_of(person.call("GET", &format!("/videos/{id}"), None).ok())
+}
+
+fn until_status(person: &Person<'_>, id: &str, status: &str, seconds: u64) -> Value {
+    until(&format!("the video to be {status}"), seconds, || {
+        let shown = video(person, id);
+        assert!(shown["status"] != "failed" || status == "failed", "{shown}");
+        (shown["status"] == status).then_some(shown)
+    })
+}
+
+/// Runs the tus client of the browser tests' folder.
+fn upload(server: &Server, person: &Person<'_>, file: &Path, state: &Path, stop_after: Option<u32>) -> bool {
+    let folder = crate::browser::folder();
+    let mut command = Command::new("node");
+    command.arg("upload.mjs").current_dir(folder);
+    command.args([&server.url("/api/v1/uploads"), &person.token]);
+    command.arg(file).arg("My film").arg(state);
+    if let Some(bytes) = stop_after {
+        command.args(["stop-after", &bytes.to_string()]);
+    }
+    let output = command.output().expect("node; see scripts/setup");
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    output.status.success()
+}
+
+#[test]
+fn a_file_is_uploaded_through_a_kill_and_plays_in_every_rung_with_every_picture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Longer than a span, so that several are made beside each other and joined.
+    let options = "-c:v libx264 -preset ultrafast -g 77 -bf 2 -pix_fmt yuv420p -threads 1 -c:a aac -b:a 64k -s 426x320";
+    let file = clip::make("ffmpeg", folder.path(), "film.mkv", 61, options);
+    let state = folder.path().join("address");
+    let server = Server::start(&[LADDER]);
+    let person = Person::register(&server, "ada");
+    assert!(upload(&server, &person, &file, &state, Some(300_000)));
+    let server = Server::start_in(server.leave("KILL"), &[LADDER]);
+    let person = Person::login(&server, "ada");
+    let list = json_of(person.call("GET", "/videos?owner=me", None).ok());
+    let id = list["items"][0]["id"].as_str().expect("a video").to_owned();
+    assert_eq!(list["items"][0]["status"], "uploading");
+    assert!(upload(&server, &person, &file, &state, None));
+    let shown = until_status(&person, &id, "ready", 120);
+    assert_eq!(
+        (
+            shown["title"].as_str(),
+            shown["width"].as_i64(),
+            shown["height"].as_i64()
+        ),
+        (Some("My film"), Some(426), Some(320))
+    );
+    assert!(
+        (shown["duration_s"].as_f64().unwrap_or_default() - 61.0).abs() < 0.3,
+        "{shown}"
+    );
+
+    let list = server.text(&format!("/vod/{id}/master.m3u8"));
+    assert!(
+        list.contains("RESOLUTION=426x320") && list.contains("RESOLUTION=320x240"),
+        "{list}"
+    );
+    let sent = clip::packets(file.to_str().expect("a path"), "v");
+    for manifest in ["master.m3u8", "manifest.mpd"] {
+        let url = server.url(&format!("/vod/{id}/{manifest}"));
+        for stream in ["v:0", "v:1"] {
+            let mut got: Vec<f64> = clip::packets(&url, stream).iter().map(|packet| packet.pts).collect();
+            got.sort_by(f64::total_cmp);
+            assert_eq!(got.len(), sent.len(), "{manifest} {stream}");
+            let widest = got.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+            assert!(widest < 0.04, "{manifest} {stream}: a hole of {widest} s");
+        }
+        assert_eq!(clip::complaints(&url), "", "{manifest}");
+    }
+    let picture = server.get(&format!("/vod/{id}/thumbnail.jpg")).ok();
+    assert!(picture.body.starts_with(&[0xff, 0xd8, 0xff]));
+
+    // Private: the playlists want a token, what they list does not.
+    person
+        .call(
+            "PATCH",
+            &format!("/videos/{id}"),
+            Some(&json!({ "visibility": "private" })),
+        )
+        .ok();
+    until("the playlist to be refused", 3, || {
+        (server.get(&format!("/vod/{id}/master.m3u8")).status == 404).then_some(())
+    });
+    let token = json_of(person.call("POST", &format!("/videos/{id}/playback-token"), None).ok());
+    let token = token["token"].as_str().expect("a token");
+    let list = server.text(&format!("/vod/{id}/master.m3u8?token={token}"));
+    assert!(list.contains(&format!(".m3u8?token={token}")), "{list}");
+
+    // Deleted: so are its objects.
+    let objects = server.data().join("media/vod");
+    assert_eq!(std::fs::read_dir(&objects).expect("objects").count(), 1);
+    person.call("DELETE", &format!("/videos/{id}"), None).is(204);
+    until("its objects to be removed", 10, || {
+        (std::fs::read_dir(&objects).expect("objects").count() == 0).then_some(())
+    });
+    assert_eq!(
+        std::fs::read_dir(server.data().join("uploads"))
+            .expect("uploads")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_file_that_is_no_video_fails_with_a_reason_and_harms_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&[LADDER]);
+    let person = Person::register(&server, "ada");
+    let mut noise = b"\x00\x00\x00\x18ftypmp42".to_vec();
+    noise.extend((0..50_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8));
+    let file = folder.path().join("noise.mp4");
+    std::fs::write(&file, noise).expect("a file");
+    assert!(upload(&server, &person, &file, &folder.path().join("address"), None));
+    let list = json_of(person.call("GET", "/videos?owner=me", None).ok());
+    let id = list["items"][0]["id"].as_str().expect("a video");
+    let shown = until_status(&person, id, "failed", 60);
+    assert!(
+        shown["error"].as_str().is_some_and(|error| !error.is_empty()),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_recording_of_a_stream_is_a_video_of_its_owner() {
+    let server = Server::start(ENDS_SOON);
+    let person = Person::register(&server, "ada");
+    let stream = json_of(
+        person
+            .call("POST", "/streams", Some(&json!({ "title": "Show", "record": true })))
+            .is(201),
+    );
+    let key = stream["stream_key"].as_str().expect("a key");
+    let name = stream["name"].as_str().expect("a name");
+    let publisher = Publisher::run(encoder(
+        &format!("{}/{key}", server.rtmp),
+        &["size=320x180:rate=30", "440"],
+        &[],
+    ));
+    server.until_live(name);
+    let id = until("the video", 10, || {
+        let list = json_of(person.call("GET", "/videos", None).ok());
+        let video = &list["items"][0];
+        (video["status"] == "live").then(|| video["id"].as_str().expect("an id").to_owned())
+    });
+    // From its beginning, while it is on air.
+    until("the recording to be there", 10, || {
+        (server.get(&format!("/vod/{id}/master.m3u8")).status == 200).then_some(())
+    });
+    publisher.kill();
+    let shown = until_status(&person, &id, "ready", 30);
+    assert!(
+        shown["duration_s"].as_f64().unwrap_or_default() > 1.0 && shown["height"] == 180,
+        "{shown}"
+    );
+    assert_eq!(clip::complaints(&server.url(&format!("/vod/{id}/master.m3u8"))), "");
+    assert!(json_of(person.call("GET", "/storage", None).ok())["bytes"].as_i64() > Some(10_000));
+}
