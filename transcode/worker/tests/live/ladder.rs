@@ -8,7 +8,7 @@ use crate::rig::{Driver, clip, epoch, keys, pictures, ssim, times, transcoder};
 async fn every_picture_comes_out_once_at_its_time_and_looks_like_the_source() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 6, 45);
-    let transcoder = transcoder("240p:500k,180p:300k");
+    let transcoder = transcoder(dir.path(), "240p:500k,180p:300k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     assert_eq!(driver.live.rungs().len(), 2);
@@ -32,7 +32,7 @@ async fn plays(name: &str, arguments: &str) {
     let dir = tempfile::tempdir().unwrap();
     let test = "-f lavfi -i testsrc2=size=640x360:rate=30:duration=2 -pix_fmt yuv420p";
     let source = clip(dir.path(), &format!("{name}.mp4"), &format!("{test} {arguments}"));
-    let transcoder = transcoder("180p:300k");
+    let transcoder = transcoder(dir.path(), "180p:300k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames).await;
@@ -79,7 +79,7 @@ async fn a_small_rung_of_a_fast_source_has_every_second_picture_and_all_keyframe
     if let Media::Video { frame_rate, .. } = &mut source.track.media {
         *frame_rate = Some((60, 1));
     }
-    let transcoder = transcoder("180p:300k");
+    let transcoder = transcoder(dir.path(), "180p:300k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     assert_eq!(driver.live.rungs()[0].frame_rate_divisor, 2);
@@ -102,7 +102,7 @@ async fn a_frame_rate_that_the_source_states_wrongly_does_not_change_the_bit_rat
     let arguments = "-f lavfi -i testsrc2=size=640x360:rate=30:duration=4,noise=alls=30:allf=t -pix_fmt yuv420p -c:v libx264 \
                      -preset ultrafast -g 60 -bsf:v h264_metadata=tick_rate=30";
     let source = clip(dir.path(), "lie.mp4", arguments);
-    let transcoder = transcoder("180p:300k");
+    let transcoder = transcoder(dir.path(), "180p:300k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames).await;
