@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use nova_core::media::{Frame, Track, TrackId};
-use nova_transcode::{Event, FileJob, FileLadder, Ladder, Probe, plan, probe};
+use nova_transcode::{Event, FileJob, FileLadder, Ladder, Probe, pictures_at, plan, probe};
 use tokio::runtime::Handle;
 
 use crate::rig::{pictures, run, settings, ssim, times, worker};
@@ -140,4 +140,36 @@ async fn what_is_no_film_is_an_error() {
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn pictures_of_a_file_are_those_of_their_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = pictures(dir.path(), 3, 30);
+    let settings = settings(&worker(dir.path(), ""));
+    let probe = probe(&settings, &source.file).await.unwrap();
+    for exact in [true, false] {
+        let found = pictures_at(&settings, &source.file, &probe, 320, &[0, 1_000_000, 2_500_000], exact)
+            .await
+            .unwrap();
+        assert_eq!(found.len(), 3);
+        for (index, picture) in found.iter().enumerate() {
+            let file = dir.path().join(format!("{exact}-{index}.jpg"));
+            std::fs::write(&file, picture.as_ref().unwrap()).unwrap();
+            let size = run(
+                "ffprobe",
+                &[
+                    "-v",
+                    "error",
+                    "-show_entries",
+                    "stream=width,height",
+                    "-of",
+                    "csv=p=0",
+                    file.to_str().unwrap(),
+                ],
+            );
+            assert_eq!(size.trim(), "320,180");
+        }
+        assert_ne!(found[0], found[1]);
+    }
 }
