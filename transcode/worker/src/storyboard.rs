@@ -18,7 +18,7 @@ pub(crate) fn print(path: &str, how: &[String], times: &str) -> anyhow::Result<(
     };
     let (width, height): (u16, u16) = (width.parse()?, height.parse()?);
     let pipeline = gst::parse::launch(&format!(
-        "filesrc name=file ! decodebin ! videoflip video-direction=auto ! videoconvertscale add-borders=false ! \
+        "filesrc name=file ! decodebin ! deinterlace mode=auto fields=top method=vfir ! videoflip video-direction=auto ! videoconvertscale add-borders=false ! \
          video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1 ! jpegenc quality=82 ! appsink name=out sync=false"
     ))?;
     let pipeline = pipeline.downcast::<gst::Pipeline>().ok().context("pipeline")?;
