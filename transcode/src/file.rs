@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use bytes::Bytes;
 use nova_core::media::{Codec, Media, Track, TrackId};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
@@ -17,7 +18,7 @@ use crate::ladder::Rung;
 use crate::live::{Event, RUNG_TRACK, SOUND_TRACK};
 use crate::process::{self, Nice, Worker};
 use crate::transcoder::{Error, Settings};
-use crate::wire::{FileStart, Reply, Request, RungStart, SoundStart, Start};
+use crate::wire::{self, FileStart, Reply, Request, RungStart, SoundStart, Start};
 
 const OUTPUT_MAX: u64 = 64 << 10;
 /// Looking at a file, the whole of a badly indexed one included.
@@ -85,7 +86,7 @@ impl Probe {
             id: TrackId(0),
             codec: Codec::Avc,
             timescale: 90_000,
-            config: bytes::Bytes::new(),
+            config: Bytes::new(),
             codec_string: pictures.codec.clone(),
             media: Media::Video {
                 width: if turned { height } else { width },
@@ -96,13 +97,31 @@ impl Probe {
         })
     }
 
+    /// Even sides of a picture as viewers see it, at most `width` wide.
+    fn size(&self, width: u16) -> Option<(u16, u16)> {
+        let Media::Video {
+            width: w,
+            height: h,
+            sar,
+            ..
+        } = self.video()?.media
+        else {
+            return None;
+        };
+        let shown = (u64::from(w) * u64::from(sar.0)).checked_div(u64::from(sar.1))?;
+        let width = u64::from(width).min(shown) & !1;
+        let height = (width * u64::from(h)).checked_div(shown)?.next_multiple_of(2);
+        let side = |side: u64| u16::try_from(side).ok().filter(|side| *side >= 2);
+        side(width).zip(side(height))
+    }
+
     fn audio(&self) -> Option<Track> {
         let sound = self.sound.first()?;
         Some(Track {
             id: TrackId(1),
             codec: Codec::Aac,
             timescale: sound.sample_rate.max(1),
-            config: bytes::Bytes::new(),
+            config: Bytes::new(),
             codec_string: sound.codec.clone(),
             media: Media::Audio {
                 sample_rate: sound.sample_rate,
@@ -139,6 +158,48 @@ pub async fn probe(settings: &Settings, path: &Path) -> Result<Probe, Error> {
         ));
     }
     serde_json::from_slice(&output).map_err(|error| Error::Worker(error.to_string()))
+}
+
+/// JPEGs of a file at the given times (microseconds), `width` wide or less, as viewers see it; `None` where there is no picture. With `exact`
+/// false it is the nearest keyframe, which costs far less: right for a storyboard. The time limit grows with the number of pictures.
+pub async fn pictures_at(
+    settings: &Settings,
+    path: &Path,
+    probe: &Probe,
+    width: u16,
+    times_us: &[u64],
+    exact: bool,
+) -> Result<Vec<Option<Bytes>>, Error> {
+    if times_us.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (width, height) = probe.size(width).ok_or(Error::NotAKeyframe)?;
+    let times: Vec<String> = times_us.iter().map(u64::to_string).collect();
+    let mut child = process::command(settings, "pictures", Nice::File)
+        .arg(std::path::absolute(path)?)
+        .args([width.to_string(), height.to_string()])
+        .arg(if exact { "exact" } else { "near" })
+        .arg(times.join(","))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut stdout = child.stdout.take().ok_or(Error::Gone)?;
+    let mut pictures = Vec::with_capacity(times_us.len());
+    for _ in times_us {
+        let read = async {
+            let len = stdout.read_u32().await? as usize;
+            if len > wire::MESSAGE_MAX {
+                return Err(wire::Error::Length { len }.into());
+            }
+            let mut picture = vec![0; len];
+            stdout.read_exact(&mut picture).await?;
+            Ok::<_, Error>(Bytes::from(picture))
+        };
+        let picture = tokio::time::timeout(SILENCE, read).await;
+        let picture = picture.map_err(|_elapsed| Error::Timeout(SILENCE.as_millis() as u64))??;
+        pictures.push(Some(picture).filter(|picture| !picture.is_empty()));
+    }
+    Ok(pictures)
 }
 
 /// What to make of a file.

@@ -18,7 +18,7 @@ mod stills;
 mod transcoder;
 pub mod wire;
 
-pub use file::{FileJob, FileLadder, Pictures, Probe, Sound, probe};
+pub use file::{FileJob, FileLadder, Pictures, Probe, Sound, pictures_at, probe};
 pub use inventory::{Found, Inventory, inventory};
 pub use ladder::{Ladder, Rung, RungSpec, plan, plan_file};
 pub use live::{Event, Live, RUNG_TRACK, SOUND_TRACK};

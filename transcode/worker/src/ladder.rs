@@ -28,6 +28,8 @@ const SLOW: &str = "NOVA_TRANSCODE_TEST_SLOW";
 const RUN_UP: i64 = 3 * 1024;
 /// The server keeps count of what is under way, so that nothing has to wait here.
 const APPSRC: &str = "format=time max-bytes=0 max-buffers=0 max-time=0";
+/// Progressive pictures pass as they are; of two fields one picture is made, with the same time and without looking at others.
+const DEINTERLACE: &str = "deinterlace mode=auto fields=top method=vfir";
 /// How long a file may take until its first picture.
 const OPEN: gst::ClockTime = gst::ClockTime::from_seconds(20);
 /// What is read of a file at either end of a span beyond it.
@@ -94,11 +96,11 @@ impl Ladder {
             };
             let source = if start.file.is_some() {
                 // A phone's picture is turned as its owner held it.
-                "decode. ! videoflip video-direction=auto ! identity name=rate ".to_owned()
+                format!("decode. ! {DEINTERLACE} ! videoflip video-direction=auto ! identity name=rate ")
             } else {
                 let decoder =
                     source::decoder(video).with_context(|| format!("no decoder for {}", video.codec_string))?;
-                format!("appsrc name=video {APPSRC} ! {decoder} ! capssetter name=rate ")
+                format!("appsrc name=video {APPSRC} ! {decoder} ! {DEINTERLACE} ! capssetter name=rate ")
             };
             describe_video(&mut description, &source, &start.rungs, &encoder)?;
         }

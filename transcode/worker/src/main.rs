@@ -1,7 +1,8 @@
 //! The worker of [`nova_transcode`]: decodes, scales and encodes what it is sent. The only program of Nova that is linked to GStreamer.
 //!
 //! `nova-transcode work` is started by the server with a socket as its standard input and speaks [`wire`](nova_transcode::wire);
-//! `nova-transcode probe` prints what this machine can decode and encode, a line of JSON each; `nova-transcode inspect` what a file is. All
+//! `nova-transcode probe` prints what this machine can decode and encode, a line of JSON each; `nova-transcode inspect` what a file is,
+//! `nova-transcode pictures` writes JPEGs of it. All
 //! take the niceness and the memory limit in MiB as further arguments, and then the one file that they may read.
 //!
 //! It trusts nothing it gets: it runs with less priority, bounded memory, no privileges to gain, a file system that it can only
@@ -18,6 +19,7 @@ mod rate;
 mod sandbox;
 mod source;
 mod still;
+mod storyboard;
 
 use anyhow::Context;
 
@@ -43,6 +45,13 @@ fn main() -> anyhow::Result<()> {
             gstreamer::init().context("GStreamer")?;
             sandbox::confine(Some(path));
             inspect::print(path)
+        }
+        "pictures" => {
+            let path = arguments.get(3).context("no file")?;
+            gstreamer::init().context("GStreamer")?;
+            sandbox::confine(Some(path));
+            let times = arguments.get(7).context("no times")?;
+            storyboard::print(path, &arguments[4..7], times)
         }
         _ => anyhow::bail!("usage: nova-transcode work|probe|inspect [NICE [MEMORY_MIB [FILE]]]; the server starts it"),
     }

@@ -39,7 +39,7 @@ async fn captions_stay_with_their_pictures_in_every_rung() {
         expected.insert(frame.pts(), vec![pair]);
         frame.payload = [sei(pair), frame.payload.to_vec()].concat().into();
     }
-    let transcoder = transcoder("240p:400k,180p:200k");
+    let transcoder = transcoder(dir.path(), "240p:400k,180p:200k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames).await;

@@ -8,7 +8,7 @@ use crate::rig::{Driver, epoch, pictures, times, transcoder};
 async fn an_epoch_goes_on_in_the_same_worker_and_tells_its_tracks_again() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 2, 30);
-    let transcoder = transcoder("180p:200k");
+    let transcoder = transcoder(dir.path(), "180p:200k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames[..30]).await;
@@ -32,7 +32,7 @@ async fn an_epoch_goes_on_in_the_same_worker_and_tells_its_tracks_again() {
 async fn an_encoder_that_goes_and_comes_back_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 2, 30);
-    let transcoder = transcoder("180p:200k");
+    let transcoder = transcoder(dir.path(), "180p:200k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames[..20]).await;
@@ -54,7 +54,7 @@ async fn an_encoder_that_goes_and_comes_back_loses_nothing() {
 async fn without_a_ladder_only_the_marks_pass() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 1, 30);
-    let transcoder = transcoder("off");
+    let transcoder = transcoder(dir.path(), "off");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     assert!(driver.live.rungs().is_empty());

@@ -1,13 +1,15 @@
 //! Files: what they are, and spans of them that join without a seam.
 
+use std::path::Path;
+
 use nova_core::media::{Frame, Track, TrackId};
-use nova_transcode::{Event, FileJob, FileLadder, Ladder, Probe, plan, probe};
+use nova_transcode::{Event, FileJob, FileLadder, Ladder, Probe, pictures_at, plan, probe};
 use tokio::runtime::Handle;
 
-use crate::rig::{WORKER, pictures, run, settings, ssim, times};
+use crate::rig::{pictures, run, settings, ssim, times, worker};
 
-async fn make(job: &FileJob) -> (Vec<Track>, Vec<Frame>) {
-    let mut ladder = FileLadder::start(&settings(WORKER.as_ref()), &Handle::current(), job).unwrap();
+async fn make(dir: &Path, job: &FileJob) -> (Vec<Track>, Vec<Frame>) {
+    let mut ladder = FileLadder::start(&settings(&worker(dir, "")), &Handle::current(), job).unwrap();
     let (mut tracks, mut frames, mut flushed) = (Vec::new(), Vec::new(), 0);
     while let Some(event) = ladder.receive().await.unwrap() {
         match event {
@@ -39,7 +41,7 @@ fn rungs(probe: &Probe) -> Vec<nova_transcode::Rung> {
 async fn spans_of_a_file_join_without_a_seam() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 7, 50);
-    let probe = probe(&settings(WORKER.as_ref()), &source.file).await.unwrap();
+    let probe = probe(&settings(&worker(dir.path(), "")), &source.file).await.unwrap();
     assert_eq!((probe.container.as_str(), probe.rotation), ("video/quicktime", 0));
     assert_eq!(probe.duration_us.map(|us| us / 100_000), Some(70));
     assert_eq!(
@@ -54,11 +56,11 @@ async fn spans_of_a_file_join_without_a_seam() {
         span: (0, None),
         grid_ms: 2000,
     };
-    let (tracks, whole) = make(&job).await;
+    let (tracks, whole) = make(dir.path(), &job).await;
     let mut joined = Vec::new();
     for span in [(0, Some(2_000_000)), (2_000_000, Some(6_000_000)), (6_000_000, None)] {
         job.span = span;
-        let (same, frames) = make(&job).await;
+        let (same, frames) = make(dir.path(), &job).await;
         assert_eq!(same, tracks, "one configuration serves all spans");
         joined.extend(frames);
     }
@@ -99,7 +101,7 @@ async fn a_turned_file_with_sound_is_made_as_viewers_see_it() {
             to,
         ],
     );
-    let probe = probe(&settings(WORKER.as_ref()), &turned).await.unwrap();
+    let probe = probe(&settings(&worker(dir.path(), "")), &turned).await.unwrap();
     assert_eq!((probe.rotation % 180, probe.sound.len()), (90, 1));
     let rungs = rungs(&probe);
     assert_eq!((rungs[0].width, rungs[0].height), (240, 426));
@@ -111,7 +113,7 @@ async fn a_turned_file_with_sound_is_made_as_viewers_see_it() {
         span: (0, None),
         grid_ms: 2000,
     };
-    let (tracks, frames) = make(&job).await;
+    let (tracks, frames) = make(dir.path(), &job).await;
     assert_eq!(of(&frames, 0x80).len(), 90);
     // ffmpeg turns it as well.
     let ssim = ssim(dir.path(), &tracks[0], &of(&frames, 0x80), &turned);
@@ -132,10 +134,42 @@ async fn what_is_no_film_is_an_error() {
             .collect::<Vec<_>>(),
     )
     .unwrap();
-    assert!(probe(&settings(WORKER.as_ref()), &file).await.is_err());
+    assert!(probe(&settings(&worker(dir.path(), "")), &file).await.is_err());
     assert!(
-        probe(&settings(WORKER.as_ref()), &dir.path().join("nothing"))
+        probe(&settings(&worker(dir.path(), "")), &dir.path().join("nothing"))
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn pictures_of_a_file_are_those_of_their_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = pictures(dir.path(), 3, 30);
+    let settings = settings(&worker(dir.path(), ""));
+    let probe = probe(&settings, &source.file).await.unwrap();
+    for exact in [true, false] {
+        let found = pictures_at(&settings, &source.file, &probe, 320, &[0, 1_000_000, 2_500_000], exact)
+            .await
+            .unwrap();
+        assert_eq!(found.len(), 3);
+        for (index, picture) in found.iter().enumerate() {
+            let file = dir.path().join(format!("{exact}-{index}.jpg"));
+            std::fs::write(&file, picture.as_ref().unwrap()).unwrap();
+            let size = run(
+                "ffprobe",
+                &[
+                    "-v",
+                    "error",
+                    "-show_entries",
+                    "stream=width,height",
+                    "-of",
+                    "csv=p=0",
+                    file.to_str().unwrap(),
+                ],
+            );
+            assert_eq!(size.trim(), "320,180");
+        }
+        assert_ne!(found[0], found[1]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::rig::{Driver, clip, epoch, keys, pictures, ssim, times, transcoder};
 async fn every_picture_comes_out_once_at_its_time_and_looks_like_the_source() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 6, 45);
-    let transcoder = transcoder("240p:500k,180p:300k");
+    let transcoder = transcoder(dir.path(), "240p:500k,180p:300k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     assert_eq!(driver.live.rungs().len(), 2);
@@ -32,13 +32,16 @@ async fn plays(name: &str, arguments: &str) {
     let dir = tempfile::tempdir().unwrap();
     let test = "-f lavfi -i testsrc2=size=640x360:rate=30:duration=2 -pix_fmt yuv420p";
     let source = clip(dir.path(), &format!("{name}.mp4"), &format!("{test} {arguments}"));
-    let transcoder = transcoder("180p:300k");
+    let transcoder = transcoder(dir.path(), "180p:300k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames).await;
     driver.end().await;
     assert_eq!(times(driver.rung(0)), times(&source.frames), "{name}");
     assert_eq!(keys(driver.rung(0)), keys(&source.frames), "{name}");
+    // frame_mbs_only_flag is not at a fixed place, but x264 says in its first frame what it was told.
+    let told = &driver.rung(0)[0].payload;
+    assert!(told.windows(12).any(|bytes| bytes == b"interlaced=0"), "{name}");
     let ssim = ssim(dir.path(), &driver.tracks[&TrackId(0x80)], driver.rung(0), &source.file);
     assert!(ssim > 0.9, "{name}: {ssim}");
 }
@@ -62,6 +65,15 @@ async fn av1_is_a_source_as_well() {
 }
 
 #[tokio::test]
+async fn interlaced_pictures_come_out_progressive() {
+    plays(
+        "interlaced",
+        "-vf interlace=scan=tff,fps=30 -c:v libx264 -preset ultrafast -flags +ildct+ilme -x264opts tff=1 -g 20 -sc_threshold 0",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn vp9_is_a_source_as_well() {
     plays(
         "vp9",
@@ -79,7 +91,7 @@ async fn a_small_rung_of_a_fast_source_has_every_second_picture_and_all_keyframe
     if let Media::Video { frame_rate, .. } = &mut source.track.media {
         *frame_rate = Some((60, 1));
     }
-    let transcoder = transcoder("180p:300k");
+    let transcoder = transcoder(dir.path(), "180p:300k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     assert_eq!(driver.live.rungs()[0].frame_rate_divisor, 2);
@@ -102,7 +114,7 @@ async fn a_frame_rate_that_the_source_states_wrongly_does_not_change_the_bit_rat
     let arguments = "-f lavfi -i testsrc2=size=640x360:rate=30:duration=4,noise=alls=30:allf=t -pix_fmt yuv420p -c:v libx264 \
                      -preset ultrafast -g 60 -bsf:v h264_metadata=tick_rate=30";
     let source = clip(dir.path(), "lie.mp4", arguments);
-    let transcoder = transcoder("180p:300k");
+    let transcoder = transcoder(dir.path(), "180p:300k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames).await;

@@ -16,7 +16,7 @@ fn assert_keys(rung: &[Frame], source: &[Frame], restarts: usize) {
 async fn survives(signal: Signal) {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 5, 60);
-    let transcoder = transcoder("240p:400k,180p:200k");
+    let transcoder = transcoder(dir.path(), "240p:400k,180p:200k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames[..80]).await;
@@ -44,7 +44,7 @@ async fn a_worker_that_stands_still_is_replaced() {
 async fn workers_that_are_killed_again_and_again_leave_no_hole() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 4, 30);
-    let transcoder = transcoder("180p:200k");
+    let transcoder = transcoder(dir.path(), "180p:200k");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     for part in source.frames.chunks(40) {
@@ -71,7 +71,7 @@ async fn sound_goes_on_with_the_very_next_sample() {
         "-f lavfi -i sine=frequency=440:duration=6 -c:a libopus -ar 48000 -ac 2",
     );
     assert_eq!((source.track.codec, source.track.id), (Codec::Opus, SOUND));
-    let transcoder = transcoder("auto");
+    let transcoder = transcoder(dir.path(), "auto");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     assert!(driver.live.has_sound());
@@ -93,7 +93,7 @@ async fn sound_goes_on_with_the_very_next_sample() {
 async fn garbage_costs_its_gop_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 4, 30);
-    let transcoder = transcoder("180p:200k");
+    let transcoder = transcoder(dir.path(), "180p:200k");
     let mut frames = source.frames.clone();
     // Anything in place of pictures: noise, lengths that lie, nothing.
     for (index, frame) in frames[30..60].iter_mut().enumerate() {

@@ -1,12 +1,10 @@
 //! A ladder that is too slow leaves off what costs most; the others go on in time.
 
-use std::os::unix::fs::PermissionsExt;
-
 use nova_core::media::TrackId;
 use nova_transcode::Transcoder;
 use tokio::runtime::Handle;
 
-use crate::rig::{Driver, VIDEO, WORKER, epoch, pictures, settings, times};
+use crate::rig::{Driver, VIDEO, epoch, pictures, settings, times, worker};
 use nova_core::live::Item;
 
 #[tokio::test]
@@ -14,10 +12,7 @@ async fn the_rung_that_costs_most_is_left_off_and_the_other_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 12, 30);
     // A worker whose first rung takes 120 ms for a picture of 33.
-    let worker = dir.path().join("slow-worker");
-    let script = format!("#!/bin/sh\nNOVA_TRANSCODE_TEST_SLOW=128:120 exec {WORKER} \"$@\"\n");
-    std::fs::write(&worker, script).unwrap();
-    std::fs::set_permissions(&worker, PermissionsExt::from_mode(0o755)).unwrap();
+    let worker = worker(dir.path(), "NOVA_TRANSCODE_TEST_SLOW=128:120");
     let transcoder = Transcoder::new(
         settings(&worker),
         "240p:400k,180p:200k".parse().unwrap(),

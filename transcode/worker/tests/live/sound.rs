@@ -8,7 +8,7 @@ async fn becomes_aac(name: &str, arguments: &str) {
     let dir = tempfile::tempdir().unwrap();
     let test = "-f lavfi -i sine=frequency=440:duration=3:sample_rate=48000 -ac 2";
     let source = clip(dir.path(), &format!("{name}.mp4"), &format!("{test} {arguments}"));
-    let transcoder = transcoder("auto");
+    let transcoder = transcoder(dir.path(), "auto");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     assert!(driver.live.has_sound());
@@ -67,7 +67,7 @@ async fn a_tone_begins_when_it_began() {
     let arguments =
         "-f lavfi -i sine=frequency=1000:duration=2:sample_rate=48000 -af adelay=1000:all=1 -ac 2 -c:a flac";
     let source = clip(dir.path(), "tone.mp4", arguments);
-    let transcoder = transcoder("auto");
+    let transcoder = transcoder(dir.path(), "auto");
     let mut driver = Driver::new(&transcoder);
     driver.live.push(&epoch(&[&source.track]));
     driver.play(&source.frames).await;

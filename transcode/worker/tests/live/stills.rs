@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use nova_transcode::{Error, inventory};
 
-use crate::rig::{WORKER, pictures, run, settings, transcoder};
+use crate::rig::{pictures, run, settings, transcoder, worker};
 
 #[tokio::test]
 async fn a_keyframe_becomes_a_jpeg_of_the_width_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 1, 30);
-    let transcoder = transcoder("off");
+    let transcoder = transcoder(dir.path(), "off");
     let jpeg = transcoder.still(&source.track, &source.frames[0], 320).await.unwrap();
     let file = dir.path().join("still.jpg");
     std::fs::write(&file, &jpeg).unwrap();
@@ -34,7 +34,7 @@ async fn a_keyframe_becomes_a_jpeg_of_the_width_asked_for() {
 async fn what_is_no_keyframe_makes_no_picture_and_harms_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let source = pictures(dir.path(), 1, 30);
-    let transcoder = transcoder("off");
+    let transcoder = transcoder(dir.path(), "off");
     let error = transcoder.still(&source.track, &source.frames[1], 320).await;
     assert!(matches!(error, Err(Error::NotAKeyframe)));
     let mut garbage = source.frames[0].clone();
@@ -49,7 +49,8 @@ async fn what_is_no_keyframe_makes_no_picture_and_harms_nothing() {
 
 #[tokio::test]
 async fn the_inventory_names_an_encoder_that_works() {
-    let found = inventory(&settings(WORKER.as_ref())).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let found = inventory(&settings(&worker(dir.path(), ""))).await.unwrap();
     assert!(found.encoder().is_some_and(|encoder| encoder.works));
     assert!(
         found
