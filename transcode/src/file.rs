@@ -153,9 +153,7 @@ pub async fn probe(settings: &Settings, path: &Path) -> Result<Probe, Error> {
         .map_err(|_elapsed| Error::Timeout(PATIENCE.as_millis() as u64))??;
     if !status.success() {
         let reason = String::from_utf8_lossy(&errors);
-        return Err(Error::Worker(
-            reason.trim().lines().last().unwrap_or_default().to_owned(),
-        ));
+        return Err(Error::Worker(reason_of(&reason)));
     }
     serde_json::from_slice(&output).map_err(|error| Error::Worker(error.to_string()))
 }
@@ -200,6 +198,12 @@ pub async fn pictures_at(
         pictures.push(Some(picture).filter(|picture| !picture.is_empty()));
     }
     Ok(pictures)
+}
+
+/// What a worker that failed has to say: the line with its error, whatever GStreamer printed around it.
+fn reason_of(said: &str) -> String {
+    let line = said.lines().find_map(|line| line.strip_prefix("Error: "));
+    line.or(said.trim().lines().last()).unwrap_or_default().to_owned()
 }
 
 /// What to make of a file.

@@ -21,7 +21,7 @@ use crate::transcoder::{Error, Settings};
 use crate::wire::{Reply, Request};
 
 /// Variables a worker sees: where programs, plug-ins, drivers and their caches are.
-const ENVIRONMENT: [&str; 8] = [
+const ENVIRONMENT: [&str; 7] = [
     "PATH",
     "HOME",
     "LANG",
@@ -29,7 +29,6 @@ const ENVIRONMENT: [&str; 8] = [
     "LD_LIBRARY_PATH",
     "XDG_CACHE_HOME",
     "XDG_RUNTIME_DIR",
-    "RUST_BACKTRACE",
 ];
 /// And those that begin so.
 const ENVIRONMENT_PREFIXES: [&str; 4] = ["GST_", "LIBVA_", "CUDA_", "NVIDIA_"];

@@ -44,7 +44,7 @@ fn upload(server: &Server, person: &Person<'_>, file: &Path, state: &Path, stop_
 fn a_file_is_uploaded_through_a_kill_and_plays_in_every_rung_with_every_picture() {
     let folder = tempfile::tempdir().expect("a folder");
     // Longer than a span, so that several are made beside each other and joined.
-    let options = "-c:v libx264 -preset ultrafast -g 77 -bf 2 -pix_fmt yuv420p -threads 1 -c:a aac -b:a 64k -s 426x320";
+    let options = "-c:v libx264 -preset ultrafast -g 77 -bf 2 -pix_fmt yuv420p -threads 1 -c:a aac -b:a 64k -vf scale=568:320,setsar=1";
     let file = clip::make("ffmpeg", folder.path(), "film.mkv", 61, options);
     let state = folder.path().join("address");
     let server = Server::start(&[LADDER]);
@@ -63,7 +63,7 @@ fn a_file_is_uploaded_through_a_kill_and_plays_in_every_rung_with_every_picture(
             shown["width"].as_i64(),
             shown["height"].as_i64()
         ),
-        (Some("My film"), Some(426), Some(320))
+        (Some("My film"), Some(568), Some(320))
     );
     assert!(
         (shown["duration_s"].as_f64().unwrap_or_default() - 61.0).abs() < 0.3,
@@ -72,7 +72,7 @@ fn a_file_is_uploaded_through_a_kill_and_plays_in_every_rung_with_every_picture(
 
     let list = server.text(&format!("/vod/{id}/master.m3u8"));
     assert!(
-        list.contains("RESOLUTION=426x320") && list.contains("RESOLUTION=320x240"),
+        list.contains("RESOLUTION=568x320") && list.contains("RESOLUTION=426x240"),
         "{list}"
     );
     let sent = clip::packets(file.to_str().expect("a path"), "v");
@@ -151,7 +151,7 @@ fn the_recording_of_a_stream_is_a_video_of_its_owner() {
     );
     let key = stream["stream_key"].as_str().expect("a key");
     let name = stream["name"].as_str().expect("a name");
-    let publisher = Publisher::run(encoder(
+    let mut publisher = Publisher::run(encoder(
         &format!("{}/{key}", server.rtmp),
         &["size=320x180:rate=30", "440"],
         &[],
@@ -166,7 +166,8 @@ fn the_recording_of_a_stream_is_a_video_of_its_owner() {
     until("the recording to be there", 10, || {
         (server.get(&format!("/vod/{id}/master.m3u8")).status == 200).then_some(())
     });
-    publisher.kill();
+    publisher.signal("INT");
+    publisher.until_gone(10);
     let shown = until_status(&person, &id, "ready", 30);
     assert!(
         shown["duration_s"].as_f64().unwrap_or_default() > 1.0 && shown["height"] == 180,
