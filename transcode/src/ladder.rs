@@ -403,22 +403,28 @@ mod tests {
         assert_eq!(names(0.1), [""; 0]);
     }
 
-    proptest! {
-        #[test]
+    #[test]
     fn a_file_gets_a_rung_of_its_own_size_and_those_below() {
         let names = |width, height| -> Vec<(String, u16, u16)> {
             let rungs = plan_file(&Ladder::Auto, &source(width, height, (1, 1)), Some((60, 1)));
             assert!(rungs.iter().all(|rung| rung.frame_rate_divisor == 1));
-            rungs.into_iter().map(|rung| (rung.name, rung.width, rung.height)).collect()
+            rungs
+                .into_iter()
+                .map(|rung| (rung.name, rung.width, rung.height))
+                .collect()
         };
         assert_eq!(names(1920, 1080)[0], ("1080p".into(), 1920, 1080));
         assert_eq!(names(3840, 2160)[0], ("1080p".into(), 1920, 1080));
-        assert_eq!(names(1280, 720)[..2], [("720p".into(), 1280, 720), ("480p".into(), 854, 480)]);
+        assert_eq!(
+            names(1280, 720)[..2],
+            [("720p".into(), 1280, 720), ("480p".into(), 854, 480)]
+        );
         assert_eq!(names(720, 1280)[0], ("720p".into(), 720, 1280));
         assert_eq!(names(321, 181), [("182p".into(), 322, 182)]);
     }
 
-    #[test]
+    proptest! {
+        #[test]
         fn rungs_fall_in_size_stay_below_the_source_and_keep_its_shape(width in 2..8192_u16, height in 2..8192_u16, sar in (1..100_u16, 1..100_u16)) {
             let source = source(width, height, sar);
             let rungs = plan(&Ladder::Auto, &source, None);
