@@ -35,7 +35,7 @@ macro_rules! policy {
 }
 
 /// Addresses of pages that play nothing and say nothing about themselves.
-const PLAIN: [&str; 12] = [
+const PLAIN: [&str; 14] = [
     "/",
     "/register",
     "/login",
@@ -46,6 +46,8 @@ const PLAIN: [&str; 12] = [
     "/account/tokens",
     "/account/export",
     "/account/streams",
+    "/account/videos",
+    "/watch/v/{video}",
     "/u/{name}",
     "/api/docs",
 ];

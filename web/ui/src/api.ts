@@ -12,7 +12,28 @@ export interface Stream {
   started_at: string | null;
   video: { codec: string; width: number; height: number; frame_rate: number; bitrate: number } | null;
   audio: { codec: string; sample_rate: number; channels: number; bitrate: number } | null;
-  playback: { hls_url: string; dash_url: string; thumbnail_url?: string };
+  playback: { hls_url: string; dash_url: string };
+}
+
+export type VideoStatus = 'live' | 'uploading' | 'processing' | 'ready' | 'failed' | 'cancelled';
+
+export interface Video {
+  id: string;
+  title: string;
+  description: string;
+  status: VideoStatus;
+  visibility: 'public' | 'unlisted' | 'private';
+  source: 'recording' | 'upload' | 'clip';
+  /** Hundredths. */
+  progress: number;
+  duration_s: number;
+  height: number;
+  created_at: string;
+  owner: { username: string; display_name: string } | null;
+  playback: { token?: string };
+  /** For its owner. */
+  error?: string;
+  bytes?: number;
 }
 
 /** Streams on air now, most interesting first as the server orders them. */

@@ -9,7 +9,7 @@ describe('parseRoute', () => {
     ['/watch/cam/', { page: 'watch', name: 'cam' }],
     ['/embed/cam', { page: 'embed', name: 'cam' }],
     ['/watch', { page: 'missing' }],
-    ['/watch/v/0190b3a0', { page: 'missing' }],
+    ['/watch/v/0190b3a0', { page: 'video', name: '0190b3a0' }],
     ['/watch/a%2Fb', { page: 'missing' }],
     ['/watch/%', { page: 'missing' }],
     [`/watch/${'x'.repeat(65)}`, { page: 'missing' }],

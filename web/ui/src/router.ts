@@ -4,6 +4,7 @@ export type Route =
   | { page: 'watch'; name: string }
   | { page: 'embed'; name: string }
   | { page: 'user'; name: string }
+  | { page: 'video'; name: string }
   | { page: PlainPage }
   | { page: 'missing' };
 
@@ -18,6 +19,7 @@ const PLAIN = {
   '/account/tokens': 'tokens',
   '/account/export': 'export',
   '/account/streams': 'streams',
+  '/account/videos': 'videos',
   '/api/docs': 'docs',
 } as const;
 export type PlainPage = (typeof PLAIN)[keyof typeof PLAIN];
@@ -32,6 +34,7 @@ export function parseRoute(pathname: string): Route {
   const path = `/${parts.join('/')}`;
   if (Object.hasOwn(PLAIN, path)) return { page: PLAIN[path as keyof typeof PLAIN] };
   if (first === 'u' && second !== undefined && rest.length === 0 && NAME.test(second)) return { page: 'user', name: second };
+  if (first === 'watch' && second === 'v' && rest.length === 1 && NAME.test(rest[0] ?? '')) return { page: 'video', name: rest[0] ?? '' };
   if ((first === 'watch' || first === 'embed') && second !== undefined && rest.length === 0 && NAME.test(second)) {
     return { page: first, name: second };
   }
@@ -40,6 +43,10 @@ export function parseRoute(pathname: string): Route {
 
 export function watchPath(name: string): string {
   return `/watch/${encodeURIComponent(name)}`;
+}
+
+export function videoPath(id: string): string {
+  return `/watch/v/${encodeURIComponent(id)}`;
 }
 
 export function embedPath(name: string): string {
