@@ -1,5 +1,6 @@
 //! Identity as the binary plugs it in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::authenticate::Gatekeeper;
 use crate::code::CodeKey;
 use crate::hash::{self, Hasher};
 use crate::mail::{Mailer, Site};
+use crate::providers::{ProviderConfig, Providers};
 use crate::random::Random;
 use crate::refresh::Lifetimes;
 use crate::token::{self, Keyring, Tokens};
@@ -54,6 +56,8 @@ pub struct Config {
     pub hash_threads: usize,
     /// Days after which another key signs access tokens.
     pub key_days: u32,
+    /// Whom a sign-in is taken from, by name.
+    pub providers: BTreeMap<String, ProviderConfig>,
 }
 
 impl Default for Config {
@@ -67,6 +71,7 @@ impl Default for Config {
             deletion_days: 14,
             hash_threads: 0,
             key_days: 30,
+            providers: BTreeMap::new(),
         }
     }
 }
@@ -99,6 +104,7 @@ pub(crate) struct State {
     pub(crate) data_dir: Arc<PathBuf>,
     pub(crate) personal: Arc<std::sync::OnceLock<Vec<(&'static str, Personal)>>>,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
+    pub(crate) providers: Providers,
 }
 
 impl State {
@@ -175,6 +181,7 @@ impl Identity {
                 context.db.clone(),
                 context.clock.clone(),
             )),
+            providers: Providers::new(&config.providers, &context.public_url)?,
             random,
             tokens,
             hasher,

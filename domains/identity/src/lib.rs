@@ -28,6 +28,7 @@ pub mod mail;
 pub mod oidc;
 pub mod password;
 mod post;
+mod providers;
 pub mod random;
 pub mod refresh;
 pub mod revocation;
@@ -38,3 +39,4 @@ pub mod token;
 pub mod totp;
 
 pub use self::domain::{Config, Identity, Outgoing, Registration};
+pub use self::providers::ProviderConfig;

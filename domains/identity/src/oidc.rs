@@ -204,7 +204,9 @@ pub fn start(
 }
 
 /// What came to the callback, from its query or, with Apple, its form.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, utoipa::IntoParams, utoipa::ToSchema)]
+#[into_params(parameter_in = Query)]
+#[schema(as = OAuthCallback)]
 pub struct Callback {
     /// The authorization code.
     pub code: Option<String>,

@@ -41,7 +41,7 @@ async fn somebody_signs_in_through_a_real_provider_and_a_code_counts_once() {
     let (http, random, now) = (http(), Random::system(), nova_core::clock::Clock::system().now());
     let discovered = discover(&provider, &http).await.unwrap();
     let (url, flow) = start(&provider, &discovered, now, &random).unwrap();
-    browser.write_all(format!("{url}\n").as_bytes()).await.unwrap();
+    browser.write_all(format!("alice {url}\n").as_bytes()).await.unwrap();
     let back = lines.next_line().await.unwrap().unwrap();
     let back = openidconnect::url::Url::parse(&back).unwrap();
     let part = |wanted: &str| {
@@ -69,7 +69,7 @@ async fn somebody_signs_in_through_a_real_provider_and_a_code_counts_once() {
     );
 
     // The attempt ended that code.
-    browser.write_all(format!("{url}\n").as_bytes()).await.unwrap();
+    browser.write_all(format!("alice {url}\n").as_bytes()).await.unwrap();
     let back = openidconnect::url::Url::parse(&lines.next_line().await.unwrap().unwrap()).unwrap();
     let code = back
         .query_pairs()

@@ -11,6 +11,7 @@ mod introspect;
 mod jwks;
 mod login;
 mod logout;
+mod oauth;
 mod password;
 mod refresh;
 mod register;
@@ -49,6 +50,12 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(account::request_export, account::exports))
         .routes(routes!(account::download))
         .routes(routes!(role::set))
+        .routes(routes!(oauth::providers::list))
+        .routes(routes!(oauth::start::start))
+        .routes(routes!(oauth::callback::callback, oauth::callback::posted))
+        .routes(routes!(oauth::complete::complete))
+        .routes(routes!(oauth::links::list))
+        .routes(routes!(oauth::links::delete))
         .with_state(state)
 }
 

@@ -1,5 +1,6 @@
 // An OpenID provider (oidc-provider, in the folder of the first argument) and somebody with a browser who uses it. The first line printed
-// is the issuer; then each line read is an address to open, and the line printed for it is where the browser was sent back to.
+// is the issuer; then each line read is who they are and an address to open, and the line printed for it is where the browser was sent
+// back to. Mallory says that alice's address is hers, and this provider does not vouch for that.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -8,20 +9,23 @@ const { default: Provider } = await import(createRequire(`${process.argv[2]}/`).
 // The library's notices go to standard output, too.
 const print = (line) => process.stdout.write(`${line}\n`);
 console.info = console.error;
-const CALLBACK = 'https://nova.example/callback';
+const CALLBACKS = ['https://nova.example/callback', 'https://nova.example/api/v1/auth/oauth/op/callback'];
 
 const server = createServer();
 await new Promise((up) => server.listen(0, '127.0.0.1', up));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 const provider = new Provider(issuer, {
   clients: [{
-    client_id: 'nova', client_secret: 's3cret', redirect_uris: [CALLBACK], response_types: ['code'],
+    client_id: 'nova', client_secret: 's3cret', redirect_uris: CALLBACKS, response_types: ['code'],
     grant_types: ['authorization_code'], token_endpoint_auth_method: 'client_secret_post',
   }],
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
   findAccount: (_, id) => ({
     accountId: id,
-    claims: () => ({ sub: id, email: `${id}@example.org`, email_verified: true, name: 'Alice Liddell' }),
+    claims: () =>
+      id === 'mallory'
+        ? { sub: id, email: 'alice@example.org', email_verified: false, name: 'Mallory' }
+        : { sub: id, email: `${id}@example.org`, email_verified: true, name: id === 'alice' ? 'Alice Liddell' : id },
   }),
   pkce: { required: () => true },
   features: { devInteractions: { enabled: true } },
@@ -30,7 +34,7 @@ const provider = new Provider(issuer, {
 server.on('request', provider.callback());
 print(issuer);
 
-async function browse(address) {
+async function browse(login, address) {
   const jar = new Map();
   let [url, options] = [new URL(address), {}];
   for (let step = 0; step < 20; step++) {
@@ -43,19 +47,19 @@ async function browse(address) {
     const location = answer.headers.get('location');
     if (location) {
       [url, options] = [new URL(location, url), {}];
-      if (url.href.startsWith(CALLBACK)) return url.href;
+      if (url.host === 'nova.example') return url.href;
       continue;
     }
     const page = await answer.text();
     const prompt = page.match(/name="prompt" value="([^"]+)"/)?.[1];
     if (!prompt) throw new Error(`${answer.status} ${page}`);
     url = new URL(page.match(/action="([^"]+)"/)[1], url);
-    options = { method: 'POST', body: new URLSearchParams({ prompt, login: 'alice', password: 'x' }) };
+    options = { method: 'POST', body: new URLSearchParams({ prompt, login, password: 'x' }) };
   }
   throw new Error('no end');
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  print(await browse(line));
+  print(await browse(...line.split(' ')));
 }
 process.exit(0);

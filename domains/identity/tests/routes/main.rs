@@ -4,6 +4,7 @@ mod enumeration;
 mod erasure;
 mod house;
 mod login;
+mod oauth;
 mod refresh;
 mod register;
 mod second_factor;

@@ -4,7 +4,7 @@ use serde_json::json;
 use crate::house::{House, PASSWORD, houses, link};
 
 /// What the app shows, found by trying: the crate keeps its own way of computing it.
-fn shown(house: &House, secret: &str) -> String {
+pub(crate) fn shown(house: &House, secret: &str) -> String {
     let bytes = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
     let secret = TotpSecret::from_bytes(bytes.try_into().unwrap());
     let now = house.clock.now();
@@ -15,13 +15,13 @@ fn shown(house: &House, secret: &str) -> String {
         .unwrap()
 }
 
-struct Armed {
-    secret: String,
-    recovery: Vec<String>,
-    token: String,
+pub(crate) struct Armed {
+    pub(crate) secret: String,
+    pub(crate) recovery: Vec<String>,
+    pub(crate) token: String,
 }
 
-async fn arm(house: &House, name: &str) -> Armed {
+pub(crate) async fn arm(house: &House, name: &str) -> Armed {
     let token = house.access(name).await;
     let pending = house.call("POST", "/auth/totp", &token, None).await.expect(200);
     let secret = pending.text("secret");

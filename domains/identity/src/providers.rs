@@ -1,0 +1,175 @@
+//! The providers of sign-in that this server is configured with, and what they say of themselves.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, bail};
+use data_encoding::BASE64;
+use nova_core::clock::Timestamp;
+use serde::Deserialize;
+
+use crate::oidc::{self, Callback, Discovered, Flow, Identity, Kind, Provider};
+
+/// How long what a provider says of itself is believed.
+const DISCOVERED_MICROS: i64 = 24 * 3_600_000_000;
+
+/// One section `[domains.identity.providers.NAME]`. The names `google`, `apple` and `facebook` mean these; any other is an OpenID issuer.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProviderConfig {
+    /// Nova's id there.
+    pub client_id: String,
+    /// The secret beside it; with `apple` there is none.
+    pub client_secret: String,
+    /// The issuer of an OpenID provider: what its discovery document lies below.
+    pub issuer: String,
+    /// Apple's developer team.
+    pub team: String,
+    /// The id of Apple's key.
+    pub key_id: String,
+    /// Apple's key, a `.p8` file.
+    pub key_file: PathBuf,
+}
+
+impl std::fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("client_id", &self.client_id)
+            .field("issuer", &self.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All of them. Clones share what was discovered.
+#[derive(Clone)]
+pub(crate) struct Providers {
+    known: Arc<BTreeMap<String, Provider>>,
+    discovered: Arc<Mutex<HashMap<String, (Discovered, i64)>>>,
+}
+
+impl Providers {
+    pub(crate) fn new(config: &BTreeMap<String, ProviderConfig>, public_url: &str) -> anyhow::Result<Self> {
+        let known = config.iter().map(|(name, config)| {
+            let provider = provider(name, config, public_url);
+            Ok((
+                name.clone(),
+                provider.with_context(|| format!("domains.identity.providers.{name}"))?,
+            ))
+        });
+        Ok(Self {
+            known: Arc::new(known.collect::<anyhow::Result<_>>()?),
+            discovered: Arc::default(),
+        })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Provider> {
+        self.known.get(name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.known.keys().map(String::as_str)
+    }
+
+    /// What the provider says of itself; asked anew once a day, and when `fresh` is wanted.
+    pub(crate) async fn discover(
+        &self,
+        provider: &Provider,
+        now: Timestamp,
+        fresh: bool,
+    ) -> Result<Discovered, oidc::Error> {
+        let known = self.lock().get(&provider.name).cloned();
+        if let Some((discovered, at)) = known
+            && !fresh
+            && now.0 - at < DISCOVERED_MICROS
+        {
+            return Ok(discovered);
+        }
+        let asked = provider.clone();
+        let discovered = apart(move || async move { oidc::discover(&asked, &oidc::http()).await }).await?;
+        self.lock().insert(provider.name.clone(), (discovered.clone(), now.0));
+        Ok(discovered)
+    }
+
+    /// Whom a callback is about.
+    pub(crate) async fn finish(
+        &self,
+        provider: &Provider,
+        flow: &Flow,
+        callback: &Callback,
+        now: Timestamp,
+    ) -> Result<Identity, oidc::Error> {
+        let mut finished = Err(oidc::Error::State);
+        for fresh in [false, true] {
+            let discovered = self.discover(provider, now, fresh).await?;
+            let (provider, flow, callback) = (provider.clone(), flow.clone(), callback.clone());
+            finished = apart(move || async move {
+                oidc::finish(&provider, &discovered, &flow, &callback, now, &oidc::http()).await
+            })
+            .await;
+            // A key that is not known may be a new one; nothing else is mended by asking again.
+            if !matches!(&finished, Err(oidc::Error::IdToken(why)) if why.contains("key")) {
+                break;
+            }
+        }
+        finished
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Discovered, i64)>> {
+        self.discovered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The futures of the OpenID library stay on the thread they began on; their requests block one anyway.
+async fn apart<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T, oidc::Error>
+where
+    F: Future<Output = Result<T, oidc::Error>>,
+    T: Send + 'static,
+{
+    let here = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || here.block_on(work())).await;
+    done.map_err(|failed| oidc::Error::Provider(failed.to_string()))?
+}
+
+fn provider(name: &str, config: &ProviderConfig, public_url: &str) -> anyhow::Result<Provider> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
+        bail!("a provider's name has 1 to 32 lower-case letters, digits or '-'");
+    }
+    if config.client_id.is_empty() {
+        bail!("client_id is missing");
+    }
+    let secret = || match config.client_secret.as_str() {
+        "" => bail!("client_secret is missing"),
+        secret => Ok(secret.to_owned()),
+    };
+    let kind = match name {
+        "google" => Kind::Google {
+            client_secret: secret()?,
+        },
+        "facebook" => Kind::Facebook { app_secret: secret()? },
+        "apple" => Kind::Apple {
+            team: config.team.clone(),
+            key_id: config.key_id.clone(),
+            key: apple_key(&config.key_file)?,
+        },
+        _ if config.issuer.is_empty() => bail!("issuer is missing"),
+        _ => Kind::Oidc {
+            issuer: config.issuer.clone(),
+            client_secret: Some(config.client_secret.clone()).filter(|secret| !secret.is_empty()),
+        },
+    };
+    Ok(Provider {
+        name: name.to_owned(),
+        kind,
+        client_id: config.client_id.clone(),
+        redirect_uri: format!("{public_url}/api/v1/auth/oauth/{name}/callback"),
+    })
+}
+
+/// PKCS#8 DER out of a `.p8` file.
+fn apple_key(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("key_file {}", file.display()))?;
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    BASE64.decode(body.trim().as_bytes()).context("key_file is no .p8 file")
+}

@@ -1,0 +1,341 @@
+use axum::Form;
+use axum::extract::State as Shared;
+use axum::extract::rejection::FormRejection;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use nova_core::clock::Timestamp;
+use nova_domain::accounts::ClaimError;
+use nova_domain::audit::Act;
+use nova_domain::db::{Error, Id, Tx, UserId};
+use nova_domain::http::caller::cookie;
+use nova_domain::http::problem::Details;
+use nova_domain::http::{Client, Path, Query};
+use nova_domain::{Problem, Role};
+use subtle::ConstantTimeEq;
+
+use super::{Begun, COOKIE, Ticket, flow_id, keep, take};
+use crate::account::{self, CreateError};
+use crate::domain::{Registration, State};
+use crate::flow;
+use crate::oidc::{self, Account, Callback, Identity, Link, Provider};
+use crate::secret::{Purpose, Secret};
+
+/// How long a ticket is good: until the page has opened, and a person has found their authenticator app.
+const TICKET_MICROS: i64 = 5 * 60_000_000;
+/// Names that are tried for a new account.
+const NAMES: usize = 20;
+
+/// Why there is no session, as the page is told.
+enum Refused {
+    /// The browser did not begin this, or too long ago, or the provider said no.
+    Failed,
+    /// The address has an account, and nobody vouches that it is the same person: log in there first, then add the identity.
+    LoginFirst,
+    /// The identity is another account's.
+    Taken,
+    /// There is no account, and none can be made: registration is closed, or the provider vouches for no address.
+    NoAccount,
+}
+
+impl Refused {
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::LoginFirst => "login_first",
+            Self::Taken => "taken",
+            Self::NoAccount => "no_account",
+        }
+    }
+}
+
+/// What a provider sends the browser back with. The answer leads to a page, with a ticket for `/auth/oauth/complete`, or the word for what went
+/// wrong, in its fragment.
+#[utoipa::path(
+    get, path = "/auth/oauth/{provider}/callback", tag = "auth", operation_id = "oauth_callback",
+    params(("provider" = String, Path, description = "Its name"), Callback),
+    responses(
+        (status = 303, description = "To a page of this site"),
+        (status = 404, description = "No such provider", body = Details, content_type = "application/problem+json"),
+        (status = 422, description = "A parameter is not as it must be", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn callback(
+    Shared(state): Shared<State>,
+    client: Client,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    Query(callback): Query<Callback>,
+) -> Result<Response, Problem> {
+    answer(&state, &client, &headers, &name, callback).await
+}
+
+/// The same as a form, which Apple posts.
+#[utoipa::path(
+    post, path = "/auth/oauth/{provider}/callback", tag = "auth", operation_id = "oauth_posted",
+    params(("provider" = String, Path, description = "Its name")),
+    request_body(content = Callback, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 303, description = "To a page of this site"),
+        (status = 404, description = "No such provider", body = Details, content_type = "application/problem+json"),
+        (status = 415, description = "No form", body = Details, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not as it must be", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn posted(
+    Shared(state): Shared<State>,
+    client: Client,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    form: Result<Form<Callback>, FormRejection>,
+) -> Result<Response, Problem> {
+    if state.providers.get(&name).is_none() {
+        return Err(Problem::not_found());
+    }
+    match form {
+        Ok(Form(callback)) => answer(&state, &client, &headers, &name, callback).await,
+        Err(FormRejection::InvalidFormContentType(_)) => {
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this takes a form"))
+        }
+        Err(_bad) => Err(Problem::invalid("the form cannot be read")),
+    }
+}
+
+async fn answer(
+    state: &State,
+    client: &Client,
+    headers: &HeaderMap,
+    name: &str,
+    callback: Callback,
+) -> Result<Response, Problem> {
+    let provider = state.providers.get(name).ok_or_else(Problem::not_found)?;
+    let now = state.clock.now();
+    let page = match vouched(state, provider, headers, &callback, now).await? {
+        Ok((begun, identity)) => {
+            let mut tx = state.db.begin().await?;
+            match join(state, &mut tx, client, provider, &begun, &identity, now).await? {
+                Ok(user) if begun.add_to == Some(user) => {
+                    tx.commit().await?;
+                    state.page(&begun.return_to, "")
+                }
+                Ok(user) => {
+                    let secret = Secret::generate(Purpose::Link, &state.random);
+                    let ticket = Ticket {
+                        user,
+                        provider: provider.name.clone(),
+                        expires_at: now.0 + TICKET_MICROS,
+                    };
+                    keep(state, &mut tx, &secret.hash(), &ticket, now).await?;
+                    tx.commit().await?;
+                    let fragment = format!("ticket={}&to={}", secret.expose(), begun.return_to);
+                    state.page("/login", &fragment)
+                }
+                Err(refused) => {
+                    let back = if begun.add_to.is_some() { "/account" } else { "/login" };
+                    state.page(back, &format!("oauth={}", refused.code()))
+                }
+            }
+        }
+        Err(refused) => state.page("/login", &format!("oauth={}", refused.code())),
+    };
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let out = response.headers_mut();
+    out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; Max-Age=0");
+    for (name, value) in [(LOCATION, page), (SET_COOKIE, gone)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            out.insert(name, value);
+        }
+    }
+    Ok(response)
+}
+
+/// Whom the provider vouches for, when this browser began it. The flow is taken out of its store first: a callback counts once.
+async fn vouched(
+    state: &State,
+    provider: &Provider,
+    headers: &HeaderMap,
+    callback: &Callback,
+    now: Timestamp,
+) -> Result<Result<(Begun, Identity), Refused>, Problem> {
+    let shown = callback.state.as_deref().unwrap_or_default();
+    let bound = cookie(headers, COOKIE).is_some_and(|cookie| bool::from(cookie.as_bytes().ct_eq(shown.as_bytes())));
+    if shown.is_empty() || !bound {
+        return Ok(Err(Refused::Failed));
+    }
+    let mut tx = state.db.begin().await?;
+    let begun: Option<Begun> = take(state, &mut tx, &flow_id(shown)).await?;
+    tx.commit().await?;
+    let Some(begun) = begun else {
+        return Ok(Err(Refused::Failed));
+    };
+    let finished = state.providers.finish(provider, &begun.flow, callback, now).await;
+    Ok(match finished {
+        Ok(identity) => Ok((begun, identity)),
+        Err(error) => {
+            tracing::info!(provider = provider.name, %error, "a sign-in through another failed");
+            Err(Refused::Failed)
+        }
+    })
+}
+
+/// Joins an identity to an account, or makes one, by the rules of [`oidc::link`].
+async fn join(
+    state: &State,
+    tx: &mut Tx,
+    client: &Client,
+    provider: &Provider,
+    begun: &Begun,
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<Result<UserId, Refused>, Problem> {
+    let linked: Option<UserId> =
+        sqlx::query_scalar("SELECT user_id FROM identity_links WHERE issuer = $1 AND subject = $2")
+            .bind(identity.issuer.as_str())
+            .bind(identity.subject.as_str())
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(Error::from)?;
+    let address = identity.email.as_deref().filter(|email| account::is_address(email));
+    let same = match address {
+        // An account exists only once its address is proved; what waits for a code in a mail is none.
+        Some(email) => account::by_email(&state.db, email).await?.map(|user| Account {
+            user: user.id.to_string(),
+            email_verified: true,
+        }),
+        None => None,
+    };
+    let ids = (linked.map(|id| id.to_string()), begun.add_to.map(|id| id.to_string()));
+    let decision = oidc::link(identity, ids.0.as_deref(), ids.1.as_deref(), same.as_ref());
+    let id = |text: String| text.parse::<UserId>().map_err(|error| Problem::internal(&error));
+    Ok(match decision {
+        Link::SignIn(user) => Ok(id(user)?),
+        Link::Add(user) => {
+            let user = id(user)?;
+            add(tx, client, provider, identity, user, now).await?;
+            Ok(user)
+        }
+        Link::Register if identity.email_verified && state.config.registration == Registration::Open => match address {
+            Some(email) => {
+                let user = register(state, tx, email, identity, now).await?;
+                add(tx, client, provider, identity, user, now).await?;
+                Ok(user)
+            }
+            None => Err(Refused::NoAccount),
+        },
+        Link::Register => Err(Refused::NoAccount),
+        Link::AskForLogin(_) | Link::TakeOver(_) => Err(Refused::LoginFirst),
+        Link::Taken => Err(Refused::Taken),
+    })
+}
+
+async fn add(
+    tx: &mut Tx,
+    client: &Client,
+    provider: &Provider,
+    identity: &Identity,
+    user: UserId,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    sqlx::query(
+        "INSERT INTO identity_links (id, user_id, provider, issuer, subject, email, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(Id::<Link>::new(now))
+    .bind(user)
+    .bind(provider.name.as_str())
+    .bind(identity.issuer.as_str())
+    .bind(identity.subject.as_str())
+    .bind(identity.email.as_deref())
+    .bind(now.0)
+    .execute(tx.conn())
+    .await
+    .map_err(Error::from)?;
+    let act = Act {
+        actor: Some(user),
+        action: "identity.link_added",
+        subject: Some(user.to_string()),
+        detail: &provider.name,
+    };
+    tx.audit(act, Some(client), now).await?;
+    Ok(())
+}
+
+/// A new account for an address that the provider vouches for. What somebody else has begun with that address ends (pre-hijacking): their code
+/// and their password count no more.
+async fn register(
+    state: &State,
+    tx: &mut Tx,
+    email: &str,
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<UserId, Problem> {
+    flow::close(tx, flow::Kind::Register, email).await?;
+    let mut wish = wish(identity.name.as_deref(), email);
+    for _ in 0..NAMES {
+        if state.directory.find(&wish).await?.is_none() {
+            let new = account::New {
+                email,
+                username: &wish,
+                password: None,
+                role: Role::Viewer,
+            };
+            match account::create(state, tx, &new, now).await {
+                Ok(user) => return Ok(user),
+                Err(CreateError::Name(ClaimError::Taken | ClaimError::Malformed | ClaimError::Reserved)) => {}
+                Err(CreateError::EmailTaken) => {
+                    return Err(Problem::conflict("the address was taken a moment ago, try again"));
+                }
+                Err(CreateError::Name(ClaimError::Database(error)) | CreateError::Database(error)) => {
+                    return Err(error.into());
+                }
+            }
+        }
+        let tail = u16::from_be_bytes(state.random.bytes::<2>());
+        wish.truncate(20);
+        wish = format!("{}{tail}", wish.trim_end_matches(|c: char| c.is_ascii_digit()));
+    }
+    Err(Problem::conflict("no name was free, try again"))
+}
+
+/// A name that can be a handle, from what the provider calls them.
+fn wish(name: Option<&str>, email: &str) -> String {
+    let local = email.split('@').next().unwrap_or_default();
+    let from = name
+        .filter(|name| name.chars().any(|c| c.is_ascii_alphabetic()))
+        .unwrap_or(local);
+    let plain: String = from
+        .chars()
+        .map(|c| if c == ' ' || c == '.' || c == '-' { '_' } else { c })
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+        .take(20)
+        .collect();
+    let plain = plain
+        .trim_matches('_')
+        .trim_start_matches(|c: char| !c.is_ascii_alphabetic())
+        .to_lowercase();
+    if plain.len() >= 3 {
+        plain
+    } else {
+        format!("user_{plain}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wish;
+
+    #[test]
+    fn a_wish_for_a_name_can_be_a_handle() {
+        for (name, email, expected) in [
+            (Some("Alice Liddell"), "a@example.org", "alice_liddell"),
+            (Some("李"), "li.wei@example.org", "li_wei"),
+            (None, "x@example.org", "user_x"),
+            (Some("_1.2 Bo"), "x@example.org", "user_bo"),
+            (Some("..."), "123@example.org", "user_"),
+        ] {
+            let wish = wish(name, email);
+            assert_eq!(wish, expected);
+            assert!(crate::routes::register::is_name(&wish));
+        }
+    }
+}

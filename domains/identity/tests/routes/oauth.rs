@@ -1,0 +1,314 @@
+//! Sign-in through a provider that nobody at Nova wrote, from the first redirect to the session, and the attacks on it.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use http::Request;
+use nova_identity::{Config, ProviderConfig};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::house::{Answer, House, PASSWORD, code};
+use crate::second_factor::{arm, shown};
+
+/// The provider, and people with browsers who use it.
+struct Provider {
+    issuer: String,
+    browser: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl Provider {
+    async fn start() -> Self {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
+        let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).unwrap();
+        let modules = cache.join("nova/tools/oidc");
+        assert!(
+            modules.join("node_modules/oidc-provider").is_dir(),
+            "scripts/setup tools"
+        );
+        let mut child = Command::new("node")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oidc/provider.mjs"))
+            .arg(modules)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let browser = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self {
+            issuer: lines.next_line().await.unwrap().unwrap(),
+            browser,
+            lines,
+            _child: child,
+        }
+    }
+
+    fn config(&self) -> Config {
+        let provider = ProviderConfig {
+            client_id: "nova".into(),
+            client_secret: "s3cret".into(),
+            issuer: self.issuer.clone(),
+            ..ProviderConfig::default()
+        };
+        Config {
+            providers: BTreeMap::from([("op".to_owned(), provider)]),
+            ..Config::default()
+        }
+    }
+
+    /// `who` opens an address; where they are sent back to.
+    async fn browse(&mut self, who: &str, address: &str) -> String {
+        self.browser
+            .write_all(format!("{who} {address}\n").as_bytes())
+            .await
+            .unwrap();
+        self.lines.next_line().await.unwrap().unwrap()
+    }
+}
+
+/// A provider and a house with the clock of this machine, on each engine.
+async fn scenes() -> Vec<(Provider, House)> {
+    let now = nova_core::clock::Clock::system().now();
+    let mut scenes = Vec::new();
+    for db in nova_domain::testing::databases().await {
+        let provider = Provider::start().await;
+        let house = House::new(db, 0, provider.config()).await;
+        let behind = u64::try_from(now.0 - house.clock.now().0).unwrap();
+        house.clock.advance(std::time::Duration::from_micros(behind));
+        scenes.push((provider, house));
+    }
+    scenes
+}
+
+fn header(answer: &Answer, name: &str) -> String {
+    answer.headers[name].to_str().unwrap().to_owned()
+}
+
+/// GET of a path with a cookie and, for those who are logged in, a token.
+async fn visit(house: &House, path: &str, cookie: &str, token: Option<&str>) -> Answer {
+    let mut request = Request::builder().uri(path).header("cookie", cookie);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let mut request = request.body(axum::body::Body::empty()).unwrap();
+    request.extensions_mut().insert(nova_domain::http::Client {
+        ip: "192.0.2.1".parse().unwrap(),
+        secure: true,
+        agent: "a browser".into(),
+        request_id: String::new(),
+    });
+    house.send(request).await
+}
+
+/// Begins; the provider's address, and the cookie of this browser.
+async fn begin(house: &House, query: &str, token: Option<&str>) -> (String, String) {
+    let answer = visit(house, &format!("/auth/oauth/op/start{query}"), "", token)
+        .await
+        .expect(303);
+    let cookie = header(&answer, "set-cookie");
+    assert!(
+        cookie.starts_with("__Host-nova_oauth=") && cookie.contains("; Secure; HttpOnly; SameSite=Lax"),
+        "{cookie}"
+    );
+    (
+        header(&answer, "location"),
+        cookie.split(';').next().unwrap().to_owned(),
+    )
+}
+
+/// The page that the callback leads to.
+async fn back(house: &House, url: &str, cookie: &str) -> String {
+    let path = url.strip_prefix("https://nova.example/api/v1").unwrap();
+    let answer = visit(house, path, cookie, None).await.expect(303);
+    header(&answer, "location")
+}
+
+/// The whole way, to the page with its fragment.
+async fn sign_in(house: &House, provider: &mut Provider, who: &str) -> String {
+    let (address, cookie) = begin(house, "?return_to=/account/streams", None).await;
+    let url = provider.browse(who, &address).await;
+    back(house, &url, &cookie).await
+}
+
+fn ticket(page: &str) -> String {
+    let rest = page
+        .strip_prefix("https://nova.example/login#ticket=")
+        .unwrap_or_else(|| panic!("{page}"));
+    rest.split_once('&').unwrap().0.to_owned()
+}
+
+async fn complete(house: &House, ticket: &str, totp: Option<&str>) -> Answer {
+    house
+        .post("/auth/oauth/complete", json!({ "ticket": ticket, "totp": totp }))
+        .await
+}
+
+#[tokio::test]
+async fn somebody_new_gets_an_account_and_comes_back_to_it() {
+    for (mut provider, house) in scenes().await {
+        assert_eq!(
+            visit(&house, "/auth/oauth", "", None).await.body["providers"],
+            json!(["op"])
+        );
+        let page = sign_in(&house, &mut provider, "alice").await;
+        assert!(page.ends_with("&to=/account/streams"), "{page}");
+        let first = complete(&house, &ticket(&page), None).await.expect(200);
+        assert_eq!(first.body["user"]["username"], "alice_liddell");
+        assert_eq!(first.body["user"]["email"], "alice@example.org");
+        assert!(house.is_open(&first.text("access_token")).await);
+        // A ticket counts once.
+        assert_eq!(
+            complete(&house, &ticket(&page), None).await.expect(401).body["code"],
+            "ticket_gone"
+        );
+        let page = sign_in(&house, &mut provider, "alice").await;
+        let second = complete(&house, &ticket(&page), None).await.expect(200);
+        assert_eq!(first.body["user"]["id"], second.body["user"]["id"]);
+        // It is the last way in, until there is a password.
+        let token = second.text("access_token");
+        let links = house.call("GET", "/auth/links", &token, None).await.expect(200);
+        let id = links.body["items"][0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(links.body["items"][0]["provider"], "op");
+        house
+            .call("DELETE", &format!("/auth/links/{id}"), &token, None)
+            .await
+            .expect(409);
+    }
+}
+
+#[tokio::test]
+async fn whoever_registered_with_somebody_elses_address_before_them_has_nothing_of_it() {
+    for (mut provider, house) in scenes().await {
+        // The attacker waits with a registration whose code was never typed.
+        let body = json!({ "email": "alice@example.org", "username": "trap", "password": PASSWORD });
+        house.post("/auth/register", body).await.expect(202);
+        let mail = house.mail("alice@example.org").await.unwrap();
+        let page = sign_in(&house, &mut provider, "alice").await;
+        complete(&house, &ticket(&page), None).await.expect(200);
+        let typed = json!({ "email": "alice@example.org", "code": code(&mail) });
+        house.post("/auth/verify-email", typed).await.expect(422);
+        let login = json!({ "email_or_username": "alice@example.org", "password": PASSWORD });
+        house.post("/auth/login", login).await.expect(401);
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_joined_when_both_sides_have_proved_the_address_and_not_otherwise() {
+    for (mut provider, house) in scenes().await {
+        let id = house.person("alice").await;
+        // Mallory's address is alice's by her own word only.
+        let page = sign_in(&house, &mut provider, "mallory").await;
+        assert_eq!(page, "https://nova.example/login#oauth=login_first");
+        let page = sign_in(&house, &mut provider, "alice").await;
+        let joined = complete(&house, &ticket(&page), None).await.expect(200);
+        assert_eq!(joined.body["user"]["id"], id.as_str());
+        // The password goes on being good.
+        house.login("alice").await;
+    }
+}
+
+#[tokio::test]
+async fn a_callback_counts_for_the_browser_that_began_it_and_once() {
+    for (mut provider, house) in scenes().await {
+        let (address, cookie) = begin(&house, "", None).await;
+        let url = provider.browse("alice", &address).await;
+        let failed = "https://nova.example/login#oauth=failed";
+        // Another browser: with no cookie, or with one of its own sign-in (login CSRF).
+        let (_, other) = begin(&house, "", None).await;
+        assert_eq!(back(&house, &url, "").await, failed);
+        assert_eq!(back(&house, &url, &other).await, failed);
+        let page = back(&house, &url, &cookie).await;
+        assert!(page.contains("#ticket="), "{page}");
+        assert_eq!(back(&house, &url, &cookie).await, failed, "a second time");
+        // Too late.
+        let (address, cookie) = begin(&house, "", None).await;
+        let url = provider.browse("alice", &address).await;
+        house.pass(601);
+        assert_eq!(back(&house, &url, &cookie).await, failed);
+        // A ticket ends, too.
+        house.pass(600);
+        assert_eq!(
+            complete(&house, &ticket(&page), None).await.expect(401).body["code"],
+            "ticket_gone"
+        );
+        visit(&house, "/auth/oauth/nobody/start", "", None).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn an_identity_is_added_to_who_is_logged_in_and_belongs_to_one_account() {
+    for (mut provider, house) in scenes().await {
+        house.person("bob").await;
+        let token = house.access("bob").await;
+        visit(&house, "/auth/oauth/op/start?link=true", "", None)
+            .await
+            .expect(401);
+        let (address, cookie) = begin(&house, "?link=true&return_to=/account", Some(&token)).await;
+        let url = provider.browse("mallory", &address).await;
+        assert_eq!(back(&house, &url, &cookie).await, "https://nova.example/account");
+        let page = sign_in(&house, &mut provider, "mallory").await;
+        let same = complete(&house, &ticket(&page), None).await.expect(200);
+        assert_eq!(same.body["user"]["username"], "bob");
+        // Nobody else can add it.
+        house.person("eve").await;
+        let eve = house.access("eve").await;
+        let (address, cookie) = begin(&house, "?link=true", Some(&eve)).await;
+        let url = provider.browse("mallory", &address).await;
+        assert_eq!(
+            back(&house, &url, &cookie).await,
+            "https://nova.example/account#oauth=taken"
+        );
+        // An old proof is not enough to add or to take away.
+        let links = house.call("GET", "/auth/links", &token, None).await.expect(200);
+        let id = links.body["items"][0]["id"].as_str().unwrap().to_owned();
+        house.pass(11 * 60);
+        let refused = visit(&house, "/auth/oauth/op/start?link=true", "", Some(&token))
+            .await
+            .expect(403);
+        assert_eq!(refused.body["code"], "sudo_required");
+        house
+            .call("DELETE", &format!("/auth/links/{id}"), &token, None)
+            .await
+            .expect(403);
+        let fresh = house.access("bob").await;
+        house
+            .call("DELETE", &format!("/auth/links/{id}"), &eve_again(&house).await, None)
+            .await
+            .expect(404);
+        house
+            .call("DELETE", &format!("/auth/links/{id}"), &fresh, None)
+            .await
+            .expect(204);
+    }
+}
+
+async fn eve_again(house: &House) -> String {
+    house.access("eve").await
+}
+
+#[tokio::test]
+async fn the_second_factor_is_asked_for_here_as_well() {
+    for (mut provider, house) in scenes().await {
+        house.person("alice").await;
+        let armed = arm(&house, "alice").await;
+        let page = sign_in(&house, &mut provider, "alice").await;
+        let ticket = ticket(&page);
+        assert_eq!(
+            complete(&house, &ticket, None).await.expect(401).body["code"],
+            "totp_required"
+        );
+        assert_eq!(
+            complete(&house, &ticket, Some("000000")).await.expect(401).body["code"],
+            "totp_wrong"
+        );
+        house.pass(30);
+        let digits = shown(&house, &armed.secret);
+        let answer = complete(&house, &ticket, Some(&digits)).await.expect(200);
+        assert_eq!(answer.body["user"]["username"], "alice");
+    }
+}
