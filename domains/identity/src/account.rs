@@ -2,6 +2,7 @@
 
 use nova_core::clock::Timestamp;
 use nova_core::store::BoxFuture;
+use nova_domain::Problem;
 use nova_domain::accounts::{Accounts, ClaimError, Standing};
 use nova_domain::audit::Act;
 use nova_domain::db::{Connection, Db, Error, Flag, Tx, UserId};
@@ -160,6 +161,26 @@ pub(crate) async fn create(state: &State, tx: &mut Tx, new: &New<'_>, now: Times
     tx.emit(&registered, Some(id), now).await?;
     tx.emit(&UserVerified { user: id }, Some(id), now).await?;
     Ok(id)
+}
+
+/// 409 when nothing would be left to log in with: neither a password, nor a passkey, nor an identity at a provider.
+pub(crate) async fn require_way_in(tx: &mut Tx, user: &User) -> Result<(), Problem> {
+    if user.password().is_some() {
+        return Ok(());
+    }
+    let ways: i64 = sqlx::query_scalar(
+        "SELECT CAST((SELECT COUNT(*) FROM identity_links WHERE user_id = $1) + (SELECT COUNT(*) FROM identity_passkeys WHERE user_id = $1) AS BIGINT)",
+    )
+    .bind(user.id)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(Error::from)?;
+    if ways > 0 {
+        return Ok(());
+    }
+    Err(Problem::conflict(
+        "this is the last way into your account: choose a password first",
+    ))
 }
 
 /// How long the link of `nova admin create-user` is good.

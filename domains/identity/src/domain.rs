@@ -14,6 +14,7 @@ use nova_domain::personal::Personal;
 use nova_domain::secret::Sealer;
 use nova_domain::{Authenticator, Context, Domain};
 use serde::Deserialize;
+use webauthn_rs::prelude::Webauthn;
 
 use crate::authenticate::Gatekeeper;
 use crate::code::CodeKey;
@@ -105,6 +106,8 @@ pub(crate) struct State {
     pub(crate) personal: Arc<std::sync::OnceLock<Vec<(&'static str, Personal)>>>,
     pub(crate) gatekeeper: Arc<Gatekeeper>,
     pub(crate) providers: Providers,
+    /// `None` where the site has no host name.
+    pub(crate) webauthn: Option<Arc<Webauthn>>,
 }
 
 impl State {
@@ -181,6 +184,7 @@ impl Identity {
                 context.db.clone(),
                 context.clock.clone(),
             )),
+            webauthn: routes::passkeys::relying_party(&context.public_url, &outgoing.name),
             providers: Providers::new(&config.providers, &context.public_url)?,
             random,
             tokens,

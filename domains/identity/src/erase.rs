@@ -29,6 +29,7 @@ pub(crate) const TABLES: &[Table] = &[
     Table::new("identity_logins", &["user_id"]),
     Table::new("identity_access_tokens", &["user_id"]),
     Table::new("identity_links", &["user_id"]),
+    Table::new("identity_passkeys", &["user_id"]),
     Table::new("identity_exports", &["user_id"]),
     Table::kept(
         "identity_token_revocations",
@@ -211,7 +212,16 @@ pub(crate) fn export_identity(db: Db, user: UserId) -> BoxFuture<'static, anyhow
         .bind(user)
         .fetch_all(db.read())
         .await?;
+        let passkeys: Vec<(String, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT name, created_at, last_used_at FROM identity_passkeys WHERE user_id = $1 ORDER BY created_at",
+        )
+        .bind(user)
+        .fetch_all(db.read())
+        .await?;
         Ok(json!({
+            "passkeys": passkeys.into_iter().map(|(name, created, used)| json!({
+                "name": name, "created_at": Timestamp(created), "last_used_at": used.map(Timestamp),
+            })).collect::<Vec<_>>(),
             "account": account.map(|user| json!({
                 "email": user.email, "role": user.role(), "created_at": Timestamp(user.created_at), "second_factor": user.totp_secret.is_some(),
             })),
@@ -253,6 +263,7 @@ pub(crate) fn erase_identity(tx: &mut Tx, user: UserId) -> BoxFuture<'_, anyhow:
             "DELETE FROM identity_logins WHERE user_id = $1",
             "DELETE FROM identity_access_tokens WHERE user_id = $1",
             "DELETE FROM identity_links WHERE user_id = $1",
+            "DELETE FROM identity_passkeys WHERE user_id = $1",
             "DELETE FROM identity_exports WHERE user_id = $1",
             "DELETE FROM identity_users WHERE id = $1",
         ] {

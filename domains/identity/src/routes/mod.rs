@@ -12,6 +12,7 @@ mod jwks;
 mod login;
 mod logout;
 mod oauth;
+pub(crate) mod passkeys;
 mod password;
 mod refresh;
 mod register;
@@ -56,6 +57,12 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(oauth::complete::complete))
         .routes(routes!(oauth::links::list))
         .routes(routes!(oauth::links::delete))
+        .routes(routes!(passkeys::list::list))
+        .routes(routes!(passkeys::list::rename, passkeys::list::delete))
+        .routes(routes!(passkeys::register::begin))
+        .routes(routes!(passkeys::register::finish))
+        .routes(routes!(passkeys::login::begin))
+        .routes(routes!(passkeys::login::finish))
         .with_state(state)
 }
 

@@ -5,6 +5,7 @@ mod erasure;
 mod house;
 mod login;
 mod oauth;
+mod passkeys;
 mod refresh;
 mod register;
 mod second_factor;

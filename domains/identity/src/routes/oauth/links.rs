@@ -95,16 +95,7 @@ pub(crate) async fn delete(
     if gone.rows_affected() == 0 {
         return Err(Problem::not_found());
     }
-    let left: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM identity_links WHERE user_id = $1")
-        .bind(caller.user)
-        .fetch_one(tx.conn())
-        .await
-        .map_err(nova_domain::db::Error::from)?;
-    if left == 0 && user.password().is_none() {
-        return Err(Problem::conflict(
-            "this is the last way into your account: choose a password first",
-        ));
-    }
+    account::require_way_in(&mut tx, &user).await?;
     let act = Act {
         actor: Some(caller.user),
         action: "identity.link_removed",

@@ -39,7 +39,13 @@ struct Ticket {
 }
 
 /// Keeps something under the hash of a secret that only its bearer has, sealed.
-async fn keep(state: &State, tx: &mut Tx, id: &SecretHash, what: &impl Serialize, now: Timestamp) -> Result<(), Error> {
+pub(in crate::routes) async fn keep(
+    state: &State,
+    tx: &mut Tx,
+    id: &SecretHash,
+    what: &impl Serialize,
+    now: Timestamp,
+) -> Result<(), Error> {
     let plain = serde_json::to_vec(what).unwrap_or_default();
     sqlx::query("INSERT INTO identity_oauth_flows (id, sealed, created_at) VALUES ($1, $2, $3)")
         .bind(id.to_string())
@@ -51,7 +57,11 @@ async fn keep(state: &State, tx: &mut Tx, id: &SecretHash, what: &impl Serialize
 }
 
 /// Takes it out again: it counts once.
-async fn take<T: DeserializeOwned>(state: &State, tx: &mut Tx, id: &SecretHash) -> Result<Option<T>, Error> {
+pub(in crate::routes) async fn take<T: DeserializeOwned>(
+    state: &State,
+    tx: &mut Tx,
+    id: &SecretHash,
+) -> Result<Option<T>, Error> {
     let sealed: Option<Vec<u8>> = sqlx::query_scalar("DELETE FROM identity_oauth_flows WHERE id = $1 RETURNING sealed")
         .bind(id.to_string())
         .fetch_optional(tx.conn())
