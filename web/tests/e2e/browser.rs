@@ -38,6 +38,7 @@ fn passes_with(file: &str, variables: &[(&str, &str)]) {
         .current_dir(&folder)
         .env("NOVA_URL", server.url(""))
         .env("NOVA_RTMP_URL", &server.rtmp)
+        .env("MAIL_DIR", server.data().join("mail"))
         .env("SERVER_PID", server.pid().to_string())
         .output()
         .expect("node; see scripts/setup");
@@ -70,6 +71,11 @@ fn the_watch_page_plays() {
 #[test]
 fn the_watch_page_follows_its_broadcaster() {
     passes("browser/broadcaster.test.mjs");
+}
+
+#[test]
+fn an_account_has_passkeys_and_videos() {
+    passes("browser/account.test.mjs");
 }
 
 #[test]

@@ -1,0 +1,83 @@
+// Somebody with an account: logs in, makes a passkey, logs in with it, uploads a video and watches it.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { launchChromium } from '../chromium.mjs';
+import { axeFindings, DESKTOP, openPage } from '../pages.mjs';
+
+// Cookies and passkeys belong to a host name.
+const url = process.env.NOVA_URL?.replace(/\/$/, '').replace('127.0.0.1', 'localhost');
+const skip = !url && 'needs a server';
+const PASSWORD = 'a rather long phrase of mine';
+let browser;
+let folder;
+
+async function post(path, body) {
+  const answer = await fetch(`${url}/api/v1${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  assert.ok(answer.ok, `${path}: ${answer.status} ${await answer.clone().text()}`);
+  return answer;
+}
+
+async function mailedCode() {
+  for (let i = 0; i < 100; i++) {
+    for (const name of await readdir(process.env.MAIL_DIR).catch(() => [])) {
+      if (!name.endsWith('verify-address.eml')) continue;
+      const code = (await readFile(join(process.env.MAIL_DIR, name), 'utf8')).match(/^ {4}(\d{8})\r?$/m);
+      if (code) return code[1];
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error('no mail with a code');
+}
+
+before(async () => {
+  if (skip) return;
+  browser = await launchChromium();
+  folder = await mkdtemp(join(tmpdir(), 'nova-upload-'));
+  execFileSync('ffmpeg', [
+    ...'-hide_banner -loglevel error -f lavfi -i testsrc2=size=320x180:rate=30 -f lavfi -i sine=frequency=440 -t 9'.split(' '),
+    ...'-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac'.split(' '), join(folder, 'My film.mp4'),
+  ]);
+  await post('/auth/register', { email: 'ada@example.org', username: 'ada', password: PASSWORD });
+  await post('/auth/verify-email', { email: 'ada@example.org', code: await mailedCode() });
+});
+after(async () => {
+  await browser?.close();
+  if (folder) await rm(folder, { recursive: true });
+});
+
+test('a passkey is made, opens the account, and a film goes up and plays', { skip }, async () => {
+  const { page, complaints, close } = await openPage(browser, DESKTOP, { quiet404: true });
+  const devices = await page.context().newCDPSession(page);
+  await devices.send('WebAuthn.enable');
+  await devices.send('WebAuthn.addVirtualAuthenticator', {
+    options: { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
+  });
+  await page.goto(`${url}/login?next=/account`);
+  await page.fill('input[name=email_or_username]', 'ada');
+  await page.fill('input[name=password]', PASSWORD);
+  await page.keyboard.press('Enter');
+  page.on('dialog', (dialog) => void dialog.accept(dialog.type() === 'prompt' ? 'My laptop' : undefined));
+  await page.getByRole('button', { name: 'Add a passkey' }).click();
+  await page.getByText('My laptop opens your account from now on.').waitFor();
+  assert.deepEqual(await axeFindings(page), []);
+
+  await page.getByRole('button', { name: 'Log out' }).first().click();
+  await page.waitForFunction(() => !document.cookie.includes('__Host-nova_csrf'));
+  await page.goto(`${url}/login?next=/account/videos`);
+  await page.getByRole('button', { name: 'Log in with a passkey' }).click();
+  await page.waitForURL('**/account/videos');
+
+  await page.locator('input[type=file]').setInputFiles(join(folder, 'My film.mp4'));
+  await page.getByText(/^Ready ·/).waitFor({ timeout: 60_000 });
+  assert.deepEqual(await axeFindings(page), []);
+  await page.getByRole('link', { name: 'My film' }).click();
+  await page.waitForURL('**/watch/v/*');
+  await page.locator('video').evaluate((video) => video.play());
+  await page.waitForFunction(() => document.querySelector('video').currentTime > 1 && document.querySelector('video').videoHeight === 180, undefined, { timeout: 20_000 });
+  assert.deepEqual(complaints, []);
+  await close();
+});
