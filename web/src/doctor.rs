@@ -49,6 +49,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<ExitCode> {
         file_limit(),
         publishers(config),
     ];
+    findings.extend(transcoding(config));
     for (name, listener) in [("HTTPS", &config.https), ("RTMPS", &config.rtmps)] {
         if let (Some(addr), Some(cert), Some(key)) = (listener.addr, &listener.cert, &listener.key) {
             findings.push(port(name, addr, "stop what listens there, or choose another address"));
@@ -172,6 +173,66 @@ fn mail(config: &Config) -> Finding {
             "check NOVA_MAIL__URL and the firewall",
         )
     }
+}
+
+/// What the worker program finds on this machine to decode and encode with.
+fn transcoding(config: &Config) -> Vec<Finding> {
+    let install = "build it (make build) and put it beside nova, or name it with NOVA_TRANSCODE__WORKER";
+    let settings = match crate::transcoding::settings(&config.transcode, &Clock::system()) {
+        Ok(settings) => settings,
+        Err(error) => return vec![Finding::Bad(format!("transcoding: {error:#}"), install)],
+    };
+    if !settings.worker.exists() {
+        let gone = format!(
+            "there is no worker program {}: no ladder, no stills, no uploads",
+            settings.worker.display()
+        );
+        return vec![Finding::Bad(gone, install)];
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = runtime.map_err(nova_transcode::Error::from);
+    let inventory = match asked.and_then(|runtime| runtime.block_on(nova_transcode::inventory(&settings))) {
+        Ok(inventory) => inventory,
+        Err(error) => {
+            return vec![Finding::Bad(
+                format!(
+                    "the worker program {} does not work ({error})",
+                    settings.worker.display()
+                ),
+                "install GStreamer 1.22 or newer with its base, good, bad, ugly and libav plug-ins",
+            )];
+        }
+    };
+    let mut findings = vec![match inventory.encoder() {
+        Some(encoder) => Finding::Good(format!(
+            "ladders are encoded by {}{}",
+            encoder.name,
+            if encoder.hardware { ", in hardware" } else { "" }
+        )),
+        None => Finding::Bad(
+            "there is no H.264 encoder that works".into(),
+            "install gstreamer1.0-plugins-ugly (x264enc) or a hardware encoder's plug-in",
+        ),
+    }];
+    for (codec, fix) in [
+        ("h264", "install gstreamer1.0-libav"),
+        ("hevc", "install gstreamer1.0-libav"),
+        ("av1", "install gstreamer1.0-plugins-bad"),
+        ("aac", "install gstreamer1.0-libav"),
+        ("opus", "install gstreamer1.0-plugins-base"),
+    ] {
+        let works = inventory
+            .found
+            .iter()
+            .any(|found| found.kind == "decoder" && found.codec == codec && found.works);
+        if !works {
+            findings.push(Finding::Note(
+                format!("{codec} cannot be decoded here: sources in it get no ladder"),
+                fix,
+            ));
+        }
+    }
+    findings
 }
 
 fn file_limit() -> Finding {

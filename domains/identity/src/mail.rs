@@ -79,6 +79,15 @@ pub enum Message {
         /// The page to choose a new password.
         link: String,
     },
+    /// A way into the account was added, changed or taken away (ASVS 6.3.7).
+    FactorChanged {
+        /// What happened, as a sentence.
+        what: String,
+        /// When.
+        at: Timestamp,
+        /// The page of the account.
+        link: String,
+    },
     /// To the address that was (ASVS 6.3.7).
     AddressChangedFrom {
         /// The address that is.
@@ -184,6 +193,7 @@ impl Message {
             Self::NewDevice { .. } => "new-device",
             Self::RefreshReuse { .. } => "refresh-reuse",
             Self::PasswordChanged { .. } => "password-changed",
+            Self::FactorChanged { .. } => "factor-changed",
             Self::AddressChangedFrom { .. } => "address-changed-from",
             Self::AddressChangedTo { .. } => "address-changed-to",
             Self::AccountDeleted { .. } => "account-deleted",
@@ -273,6 +283,13 @@ impl Message {
                 None,
                 Some(("If it was not you, choose a new one", link)),
                 &[],
+            ),
+            Self::FactorChanged { what, at, link } => content(
+                format!("The ways into your account on {name} have changed"),
+                &[format!("{what} on {}.", minute(*at))],
+                None,
+                Some(("Look at your account", link)),
+                &["If it was not you, choose a new password at once: that ends every other session."],
             ),
             Self::AddressChangedFrom { new, at, link } => content(
                 format!("Your address on {name} was changed"),
@@ -594,6 +611,11 @@ mod tests {
             Message::PasswordChanged {
                 at: AT,
                 link: link("reset"),
+            },
+            Message::FactorChanged {
+                what: "A passkey was added to your account".to_owned(),
+                at: AT,
+                link: link("account"),
             },
             Message::AddressChangedFrom {
                 new: "new@example.org".to_owned(),

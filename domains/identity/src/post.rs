@@ -4,7 +4,9 @@
 
 use anyhow::Context as _;
 use nova_core::clock::Timestamp;
-use nova_domain::db::{Error, Tx};
+use nova_domain::audit::Act;
+use nova_domain::db::{Error, Tx, UserId};
+use nova_domain::http::Client;
 use nova_domain::outbox::Job;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +91,34 @@ pub(crate) async fn enqueue_registration(
 /// Sends what a request for a new password brings, which is nothing when there is no account.
 pub(crate) async fn enqueue_reset(state: &State, tx: &mut Tx, to: &str, now: Timestamp) -> Result<(), Error> {
     put(state, tx, &Letter::Reset { to: to.to_owned() }, now).await
+}
+
+/// A way into somebody's account was added, changed or taken away: it is written down, and its person is told (ASVS 6.3.7).
+pub(crate) async fn factor_changed(
+    state: &State,
+    tx: &mut Tx,
+    client: &Client,
+    user: UserId,
+    (action, what): (&'static str, &'static str),
+    now: Timestamp,
+) -> Result<(), Error> {
+    let act = Act {
+        actor: Some(user),
+        action,
+        subject: Some(user.to_string()),
+        detail: "",
+    };
+    tx.audit(act, Some(client), now).await?;
+    let email: String = sqlx::query_scalar("SELECT email FROM identity_users WHERE id = $1")
+        .bind(user)
+        .fetch_one(tx.conn())
+        .await?;
+    let message = Message::FactorChanged {
+        what: what.to_owned(),
+        at: now,
+        link: state.page("/account", ""),
+    };
+    enqueue(state, tx, &email, &message, now).await
 }
 
 /// The job.

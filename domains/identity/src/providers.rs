@@ -19,8 +19,10 @@ const DISCOVERED_MICROS: i64 = 24 * 3_600_000_000;
 #[serde(deny_unknown_fields, default)]
 pub struct ProviderConfig {
     /// Nova's id there.
+    #[serde(deserialize_with = "text")]
     pub client_id: String,
     /// The secret beside it; with `apple` there is none.
+    #[serde(deserialize_with = "text")]
     pub client_secret: String,
     /// The issuer of an OpenID provider: what its discovery document lies below.
     pub issuer: String,
@@ -30,6 +32,20 @@ pub struct ProviderConfig {
     pub key_id: String,
     /// Apple's key, a `.p8` file.
     pub key_file: PathBuf,
+}
+
+/// Text, or the number that a text of digits becomes on its way through the environment.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Number(i64),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Text(text) => text,
+        Either::Number(number) => number.to_string(),
+    })
 }
 
 impl std::fmt::Debug for ProviderConfig {
@@ -172,4 +188,55 @@ fn apple_key(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("key_file {}", file.display()))?;
     let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
     BASE64.decode(body.trim().as_bytes()).context("key_file is no .p8 file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(toml: serde_json::Value) -> BTreeMap<String, ProviderConfig> {
+        serde_json::from_value(toml).unwrap()
+    }
+
+    #[test]
+    fn providers_are_told_apart_by_name_and_what_is_missing_is_named() {
+        let all = config(serde_json::json!({
+            "google": { "client_id": "g", "client_secret": "s" },
+            "facebook": { "client_id": 1234567890, "client_secret": "s" },
+            "our-company": { "client_id": "nova", "issuer": "https://login.example.org" },
+        }));
+        let providers = Providers::new(&all, "https://nova.example").unwrap();
+        assert_eq!(
+            providers.names().collect::<Vec<_>>(),
+            ["facebook", "google", "our-company"]
+        );
+        let facebook = providers.get("facebook").unwrap();
+        assert_eq!(facebook.client_id, "1234567890");
+        assert_eq!(
+            facebook.redirect_uri,
+            "https://nova.example/api/v1/auth/oauth/facebook/callback"
+        );
+        assert!(matches!(
+            providers.get("our-company").unwrap().kind,
+            Kind::Oidc {
+                client_secret: None,
+                ..
+            }
+        ));
+        for (name, value, missing) in [
+            ("google", serde_json::json!({ "client_id": "g" }), "client_secret"),
+            ("other", serde_json::json!({ "client_id": "g" }), "issuer"),
+            ("other", serde_json::json!({ "issuer": "https://x" }), "client_id"),
+            (
+                "apple",
+                serde_json::json!({ "client_id": "g", "key_file": "/nowhere" }),
+                "key_file",
+            ),
+            ("Bad Name", serde_json::json!({ "client_id": "g" }), "lower-case"),
+        ] {
+            let refused = Providers::new(&config(serde_json::json!({ name: value })), "https://nova.example");
+            let error = format!("{:#}", refused.err().unwrap());
+            assert!(error.contains(missing), "{error}");
+        }
+    }
 }

@@ -236,6 +236,10 @@ fn every_operation_of_the_api_answers_as_its_description_says() {
         );
         let output = tool
             .env("PATH", path)
+            .env(
+                "SCHEMATHESIS_HOOKS",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/serializers.py"),
+            )
             .output()
             .expect("schemathesis: scripts/setup tools");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

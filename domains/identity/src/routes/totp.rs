@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use axum::extract::State as Shared;
 use http::StatusCode;
-use nova_domain::audit::Act;
 use nova_domain::db::{Tx, UserId};
 use nova_domain::http::limit::Rule;
 use nova_domain::http::problem::Details;
@@ -13,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::account;
 use crate::domain::State;
+use crate::post;
 use crate::session;
 use crate::totp::{self, TotpSecret};
 
@@ -125,7 +125,8 @@ pub(crate) async fn confirm(
         .await?;
     let codes = new_recovery_codes(&state, &mut tx, caller.user).await?;
     session::end_others(&state, &mut tx, caller.user, Some(caller.session), now).await?;
-    audit(&mut tx, &caller, "identity.totp_added", &client, now).await?;
+    let told = ("identity.totp_added", "An authenticator app was added to your account");
+    post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
     tx.commit().await?;
     Ok(Json(codes))
 }
@@ -154,7 +155,11 @@ pub(crate) async fn recovery_codes(
         return Err(Problem::conflict("there is no authenticator app"));
     }
     let codes = new_recovery_codes(&state, &mut tx, caller.user).await?;
-    audit(&mut tx, &caller, "identity.recovery_codes_replaced", &client, now).await?;
+    let told = (
+        "identity.recovery_codes_replaced",
+        "The recovery codes of your account were replaced",
+    );
+    post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
     tx.commit().await?;
     Ok(Json(codes))
 }
@@ -196,7 +201,11 @@ pub(crate) async fn remove(
         .bind(caller.user)
         .execute(tx.conn())
         .await?;
-    audit(&mut tx, &caller, "identity.totp_removed", &client, now).await?;
+    let told = (
+        "identity.totp_removed",
+        "The authenticator app was taken away from your account",
+    );
+    post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -218,20 +227,4 @@ async fn new_recovery_codes(state: &State, tx: &mut Tx, user: UserId) -> Result<
     Ok(RecoveryCodes {
         recovery_codes: codes.to_vec(),
     })
-}
-
-async fn audit(
-    tx: &mut Tx,
-    caller: &Caller,
-    action: &str,
-    client: &Client,
-    now: nova_core::clock::Timestamp,
-) -> Result<(), Problem> {
-    let act = Act {
-        actor: Some(caller.user),
-        action,
-        subject: Some(caller.user.to_string()),
-        detail: "",
-    };
-    Ok(tx.audit(act, Some(client), now).await?)
 }

@@ -121,18 +121,26 @@ async fn begin(house: &House, query: &str, token: Option<&str>) -> (String, Stri
     )
 }
 
-/// The page that the callback leads to.
-async fn back(house: &House, url: &str, cookie: &str) -> String {
+/// The page that the callback leads to, and the cookie of this browser from then on.
+async fn arrive(house: &House, url: &str, cookie: &str) -> (String, String) {
     let path = url.strip_prefix("https://nova.example/api/v1").unwrap();
     let answer = visit(house, path, cookie, None).await.expect(303);
-    header(&answer, "location")
+    let cookie = header(&answer, "set-cookie");
+    (
+        header(&answer, "location"),
+        cookie.split(';').next().unwrap().to_owned(),
+    )
+}
+
+async fn back(house: &House, url: &str, cookie: &str) -> String {
+    arrive(house, url, cookie).await.0
 }
 
 /// The whole way, to the page with its fragment.
-async fn sign_in(house: &House, provider: &mut Provider, who: &str) -> String {
+async fn sign_in(house: &House, provider: &mut Provider, who: &str) -> (String, String) {
     let (address, cookie) = begin(house, "?return_to=/account/streams", None).await;
     let url = provider.browse(who, &address).await;
-    back(house, &url, &cookie).await
+    arrive(house, &url, &cookie).await
 }
 
 fn ticket(page: &str) -> String {
@@ -142,10 +150,22 @@ fn ticket(page: &str) -> String {
     rest.split_once('&').unwrap().0.to_owned()
 }
 
-async fn complete(house: &House, ticket: &str, totp: Option<&str>) -> Answer {
-    house
-        .post("/auth/oauth/complete", json!({ "ticket": ticket, "totp": totp }))
-        .await
+async fn complete(house: &House, (page, cookie): &(String, String), totp: Option<&str>) -> Answer {
+    let body = json!({ "ticket": ticket(page), "totp": totp }).to_string();
+    let mut request = Request::builder()
+        .method("POST")
+        .uri("/auth/oauth/complete")
+        .header("content-type", "application/json")
+        .header("cookie", cookie)
+        .body(axum::body::Body::from(body))
+        .unwrap();
+    request.extensions_mut().insert(nova_domain::http::Client {
+        ip: "192.0.2.1".parse().unwrap(),
+        secure: true,
+        agent: "a browser".into(),
+        request_id: String::new(),
+    });
+    house.send(request).await
 }
 
 #[tokio::test]
@@ -156,18 +176,18 @@ async fn somebody_new_gets_an_account_and_comes_back_to_it() {
             json!(["op"])
         );
         let page = sign_in(&house, &mut provider, "alice").await;
-        assert!(page.ends_with("&to=/account/streams"), "{page}");
-        let first = complete(&house, &ticket(&page), None).await.expect(200);
+        assert!(page.0.ends_with("&to=/account/streams"), "{page:?}");
+        let first = complete(&house, &page, None).await.expect(200);
         assert_eq!(first.body["user"]["username"], "alice_liddell");
         assert_eq!(first.body["user"]["email"], "alice@example.org");
         assert!(house.is_open(&first.text("access_token")).await);
         // A ticket counts once.
         assert_eq!(
-            complete(&house, &ticket(&page), None).await.expect(401).body["code"],
+            complete(&house, &page, None).await.expect(401).body["code"],
             "ticket_gone"
         );
         let page = sign_in(&house, &mut provider, "alice").await;
-        let second = complete(&house, &ticket(&page), None).await.expect(200);
+        let second = complete(&house, &page, None).await.expect(200);
         assert_eq!(first.body["user"]["id"], second.body["user"]["id"]);
         // It is the last way in, until there is a password.
         let token = second.text("access_token");
@@ -189,7 +209,7 @@ async fn whoever_registered_with_somebody_elses_address_before_them_has_nothing_
         house.post("/auth/register", body).await.expect(202);
         let mail = house.mail("alice@example.org").await.unwrap();
         let page = sign_in(&house, &mut provider, "alice").await;
-        complete(&house, &ticket(&page), None).await.expect(200);
+        complete(&house, &page, None).await.expect(200);
         let typed = json!({ "email": "alice@example.org", "code": code(&mail) });
         house.post("/auth/verify-email", typed).await.expect(422);
         let login = json!({ "email_or_username": "alice@example.org", "password": PASSWORD });
@@ -203,9 +223,9 @@ async fn an_account_is_joined_when_both_sides_have_proved_the_address_and_not_ot
         let id = house.person("alice").await;
         // Mallory's address is alice's by her own word only.
         let page = sign_in(&house, &mut provider, "mallory").await;
-        assert_eq!(page, "https://nova.example/login#oauth=login_first");
+        assert_eq!(page.0, "https://nova.example/login#oauth=login_first");
         let page = sign_in(&house, &mut provider, "alice").await;
-        let joined = complete(&house, &ticket(&page), None).await.expect(200);
+        let joined = complete(&house, &page, None).await.expect(200);
         assert_eq!(joined.body["user"]["id"], id.as_str());
         // The password goes on being good.
         house.login("alice").await;
@@ -222,8 +242,16 @@ async fn a_callback_counts_for_the_browser_that_began_it_and_once() {
         let (_, other) = begin(&house, "", None).await;
         assert_eq!(back(&house, &url, "").await, failed);
         assert_eq!(back(&house, &url, &other).await, failed);
-        let page = back(&house, &url, &cookie).await;
-        assert!(page.contains("#ticket="), "{page}");
+        let page = arrive(&house, &url, &cookie).await;
+        assert!(page.0.contains("#ticket="), "{page:?}");
+        // The ticket of one browser opens nothing in another: a link that somebody sends logs nobody in (login CSRF).
+        for stranger in ["", other.as_str()] {
+            let elsewhere = (page.0.clone(), stranger.to_owned());
+            assert_eq!(
+                complete(&house, &elsewhere, None).await.expect(401).body["code"],
+                "ticket_gone"
+            );
+        }
         assert_eq!(back(&house, &url, &cookie).await, failed, "a second time");
         // Too late.
         let (address, cookie) = begin(&house, "", None).await;
@@ -233,7 +261,7 @@ async fn a_callback_counts_for_the_browser_that_began_it_and_once() {
         // A ticket ends, too.
         house.pass(600);
         assert_eq!(
-            complete(&house, &ticket(&page), None).await.expect(401).body["code"],
+            complete(&house, &page, None).await.expect(401).body["code"],
             "ticket_gone"
         );
         visit(&house, "/auth/oauth/nobody/start", "", None).await.expect(404);
@@ -252,7 +280,7 @@ async fn an_identity_is_added_to_who_is_logged_in_and_belongs_to_one_account() {
         let url = provider.browse("mallory", &address).await;
         assert_eq!(back(&house, &url, &cookie).await, "https://nova.example/account");
         let page = sign_in(&house, &mut provider, "mallory").await;
-        let same = complete(&house, &ticket(&page), None).await.expect(200);
+        let same = complete(&house, &page, None).await.expect(200);
         assert_eq!(same.body["user"]["username"], "bob");
         // Nobody else can add it.
         house.person("eve").await;
@@ -297,18 +325,17 @@ async fn the_second_factor_is_asked_for_here_as_well() {
         house.person("alice").await;
         let armed = arm(&house, "alice").await;
         let page = sign_in(&house, &mut provider, "alice").await;
-        let ticket = ticket(&page);
         assert_eq!(
-            complete(&house, &ticket, None).await.expect(401).body["code"],
+            complete(&house, &page, None).await.expect(401).body["code"],
             "totp_required"
         );
         assert_eq!(
-            complete(&house, &ticket, Some("000000")).await.expect(401).body["code"],
+            complete(&house, &page, Some("000000")).await.expect(401).body["code"],
             "totp_wrong"
         );
         house.pass(30);
         let digits = shown(&house, &armed.secret);
-        let answer = complete(&house, &ticket, Some(&digits)).await.expect(200);
+        let answer = complete(&house, &page, Some(&digits)).await.expect(200);
         assert_eq!(answer.body["user"]["username"], "alice");
     }
 }

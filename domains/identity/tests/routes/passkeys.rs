@@ -84,6 +84,12 @@ async fn a_passkey_is_added_and_opens_the_account_without_a_name_or_a_code() {
         let token = arm(&house, "ada").await.token;
         let (mut device, added) = Device::register(&house, &token).await;
         assert_eq!(added.expect(201).text("name"), "My phone");
+        // ASVS 6.3.7: its person is told of each way in that comes or goes.
+        let told = house.mails("ada@example.org").await.join("\n");
+        assert!(
+            told.contains("A passkey was added") && told.contains("An authenticator app was added"),
+            "{told}"
+        );
         let login = device.login(&house).await.expect(200);
         assert_eq!(login.body["user"]["id"], id.as_str());
         assert!(house.is_open(&login.text("access_token")).await);

@@ -6,7 +6,6 @@ use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use nova_core::clock::Timestamp;
 use nova_domain::accounts::ClaimError;
-use nova_domain::audit::Act;
 use nova_domain::db::{Error, Id, Tx, UserId};
 use nova_domain::http::caller::cookie;
 use nova_domain::http::problem::Details;
@@ -16,9 +15,11 @@ use subtle::ConstantTimeEq;
 
 use super::{Begun, COOKIE, Ticket, flow_id, keep, take};
 use crate::account::{self, CreateError};
+use crate::authenticate::hex;
 use crate::domain::{Registration, State};
 use crate::flow;
 use crate::oidc::{self, Account, Callback, Identity, Link, Provider};
+use crate::post;
 use crate::secret::{Purpose, Secret};
 
 /// How long a ticket is good: until the page has opened, and a person has found their authenticator app.
@@ -110,6 +111,7 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let provider = state.providers.get(name).ok_or_else(Problem::not_found)?;
     let now = state.clock.now();
+    let mut cookie_now = None;
     let page = match vouched(state, provider, headers, &callback, now).await? {
         Ok((begun, identity)) => {
             let mut tx = state.db.begin().await?;
@@ -120,9 +122,11 @@ async fn answer(
                 }
                 Ok(user) => {
                     let secret = Secret::generate(Purpose::Link, &state.random);
+                    cookie_now = Some(hex(&state.random.bytes::<32>()));
                     let ticket = Ticket {
                         user,
                         provider: provider.name.clone(),
+                        browser: cookie_now.clone().unwrap_or_default(),
                         expires_at: now.0 + TICKET_MICROS,
                     };
                     keep(state, &mut tx, &secret.hash(), &ticket, now).await?;
@@ -141,8 +145,14 @@ async fn answer(
     let mut response = StatusCode::SEE_OTHER.into_response();
     let out = response.headers_mut();
     out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; Max-Age=0");
-    for (name, value) in [(LOCATION, page), (SET_COOKIE, gone)] {
+    let cookie = match cookie_now {
+        Some(value) => format!(
+            "{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={}",
+            TICKET_MICROS / 1_000_000
+        ),
+        None => format!("{COOKIE}=; Path=/; Secure; HttpOnly; Max-Age=0"),
+    };
+    for (name, value) in [(LOCATION, page), (SET_COOKIE, cookie)] {
         if let Ok(value) = HeaderValue::try_from(value) {
             out.insert(name, value);
         }
@@ -212,13 +222,13 @@ async fn join(
         Link::SignIn(user) => Ok(id(user)?),
         Link::Add(user) => {
             let user = id(user)?;
-            add(tx, client, provider, identity, user, now).await?;
+            add(state, tx, client, provider, identity, user, now).await?;
             Ok(user)
         }
         Link::Register if identity.email_verified && state.config.registration == Registration::Open => match address {
             Some(email) => {
                 let user = register(state, tx, email, identity, now).await?;
-                add(tx, client, provider, identity, user, now).await?;
+                add(state, tx, client, provider, identity, user, now).await?;
                 Ok(user)
             }
             None => Err(Refused::NoAccount),
@@ -230,6 +240,7 @@ async fn join(
 }
 
 async fn add(
+    state: &State,
     tx: &mut Tx,
     client: &Client,
     provider: &Provider,
@@ -250,13 +261,11 @@ async fn add(
     .execute(tx.conn())
     .await
     .map_err(Error::from)?;
-    let act = Act {
-        actor: Some(user),
-        action: "identity.link_added",
-        subject: Some(user.to_string()),
-        detail: &provider.name,
-    };
-    tx.audit(act, Some(client), now).await?;
+    let told = (
+        "identity.link_added",
+        "A sign-in through another was added to your account",
+    );
+    post::factor_changed(state, tx, client, user, told, now).await?;
     Ok(())
 }
 

@@ -2,14 +2,17 @@ use std::time::Duration;
 
 use axum::extract::State as Shared;
 use axum::response::Response;
+use http::HeaderMap;
 use nova_domain::Problem;
+use nova_domain::http::caller::cookie;
 use nova_domain::http::limit::Rule;
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json};
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
-use super::{Ticket, keep, take};
+use super::{COOKIE, Ticket, keep, take};
 use crate::account;
 use crate::domain::State;
 use crate::routes::answer::{self, LoginAnswer};
@@ -38,7 +41,7 @@ pub(crate) struct CompleteBody {
     cookies: bool,
 }
 
-/// Makes a session of a ticket. When the account has a second factor, the ticket is good until that is right.
+/// Makes a session of a ticket, in the browser that the callback was answered to. When the account has a second factor, the ticket is good until that is right.
 #[utoipa::path(
     post, path = "/auth/oauth/complete", tag = "auth", operation_id = "oauth_complete", request_body = CompleteBody,
     responses(
@@ -54,6 +57,7 @@ pub(crate) struct CompleteBody {
 pub(crate) async fn complete(
     Shared(state): Shared<State>,
     client: Client,
+    headers: HeaderMap,
     Json(body): Json<CompleteBody>,
 ) -> Result<Response, Problem> {
     let device_name = body.device_name.unwrap_or_default();
@@ -66,7 +70,11 @@ pub(crate) async fn complete(
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
     let ticket: Option<Ticket> = take(&state, &mut tx, &secret.hash()).await?;
-    let ticket = ticket.filter(|ticket| ticket.expires_at > now.0).ok_or_else(gone)?;
+    let browser = cookie(&headers, COOKIE).unwrap_or_default();
+    let ticket = ticket
+        .filter(|ticket| ticket.expires_at > now.0)
+        .filter(|ticket| bool::from(ticket.browser.as_bytes().ct_eq(browser.as_bytes())))
+        .ok_or_else(gone)?;
     let user = account::lock(&mut tx, ticket.user).await?.ok_or_else(gone)?;
     // RFC 8176 has no name for it; `fed` is what the list of sessions shows.
     let mut amr = vec!["fed"];

@@ -1,7 +1,6 @@
 use axum::extract::State as Shared;
 use http::StatusCode;
 use nova_core::clock::Timestamp;
-use nova_domain::audit::Act;
 use nova_domain::db::Id;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Json, Path};
@@ -12,7 +11,7 @@ use utoipa::ToSchema;
 use crate::account;
 use crate::domain::State;
 use crate::oidc::Link;
-use crate::session;
+use crate::{post, session};
 
 /// An identity at a provider that opens this account.
 #[derive(Serialize, ToSchema)]
@@ -96,13 +95,11 @@ pub(crate) async fn delete(
         return Err(Problem::not_found());
     }
     account::require_way_in(&mut tx, &user).await?;
-    let act = Act {
-        actor: Some(caller.user),
-        action: "identity.link_removed",
-        subject: Some(caller.user.to_string()),
-        detail: "",
-    };
-    tx.audit(act, Some(&client), now).await?;
+    let told = (
+        "identity.link_removed",
+        "A sign-in through another was taken away from your account",
+    );
+    post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

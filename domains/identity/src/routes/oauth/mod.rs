@@ -35,6 +35,8 @@ struct Begun {
 struct Ticket {
     user: UserId,
     provider: String,
+    /// The cookie of the browser that came back: a ticket that somebody else was given opens nothing in it (login CSRF).
+    browser: String,
     expires_at: i64,
 }
 

@@ -1,7 +1,6 @@
 use axum::extract::State as Shared;
 use http::StatusCode;
 use nova_core::clock::Timestamp;
-use nova_domain::audit::Act;
 use nova_domain::db::{Error, Id};
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json, Path};
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{Key, Shown};
 use crate::domain::State;
-use crate::{account, session};
+use crate::{account, post, session};
 
 /// The caller's passkeys.
 #[derive(Serialize, ToSchema)]
@@ -129,13 +128,8 @@ pub(crate) async fn delete(
         return Err(Problem::not_found());
     }
     account::require_way_in(&mut tx, &user).await?;
-    let act = Act {
-        actor: Some(caller.user),
-        action: "identity.passkey_removed",
-        subject: Some(caller.user.to_string()),
-        detail: "",
-    };
-    tx.audit(act, Some(&client), now).await?;
+    let told = ("identity.passkey_removed", "A passkey was taken away from your account");
+    post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,5 @@
 use axum::extract::State as Shared;
 use http::StatusCode;
-use nova_domain::audit::Act;
 use nova_domain::db::{Error, Id};
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json};
@@ -13,7 +12,7 @@ use super::{Challenge, FLOW_MICROS, Key, MOST, Pending, Shown, encoded, party, p
 use crate::domain::State;
 use crate::routes::oauth::{keep, take};
 use crate::secret::{Purpose, Secret};
-use crate::{account, session};
+use crate::{account, post, session};
 
 /// Begins to add a passkey to the account.
 #[utoipa::path(
@@ -141,13 +140,8 @@ pub(crate) async fn finish(
     if added.rows_affected() == 0 {
         return Err(Problem::conflict("this passkey is known already"));
     }
-    let act = Act {
-        actor: Some(caller.user),
-        action: "identity.passkey_added",
-        subject: Some(caller.user.to_string()),
-        detail: "",
-    };
-    tx.audit(act, Some(&client), now).await?;
+    let told = ("identity.passkey_added", "A passkey was added to your account");
+    post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(shown)))
 }
