@@ -21,27 +21,20 @@ pub struct Studio {
     places: Arc<Semaphore>,
     /// Those at work.
     turns: Arc<Semaphore>,
-    limits: Limits,
 }
 
 impl Studio {
     /// `threads` pictures at once, and `waiting` that wait for their turn; more are refused.
-    pub fn new(threads: usize, waiting: usize, limits: Limits) -> Self {
+    pub fn new(threads: usize, waiting: usize) -> Self {
         let threads = threads.max(1);
         Self {
             places: Arc::new(Semaphore::new(threads + waiting)),
             turns: Arc::new(Semaphore::new(threads)),
-            limits,
         }
     }
 
-    /// How large a picture may be.
-    pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
     /// Makes the sizes of `kind` from a file. Giving up waiting gives up the turn; a picture at work is finished.
-    pub async fn make(&self, file: Bytes, kind: Kind) -> Result<Picture, Error> {
+    pub async fn make(&self, file: Bytes, kind: Kind, limits: Limits) -> Result<Picture, Error> {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_full| Error::Busy)?;
@@ -50,7 +43,6 @@ impl Studio {
             .await
             .map_err(|_closed| Error::Busy)?;
         let (tell, made) = oneshot::channel();
-        let limits = self.limits;
         let thread = std::thread::Builder::new().name("picture".into());
         let work = move || {
             yield_to_media();

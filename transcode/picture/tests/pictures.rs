@@ -324,12 +324,12 @@ fn a_wide_gamut_is_brought_into_srgb() {
 
 #[tokio::test]
 async fn those_beyond_the_queue_are_refused_and_the_others_are_made() {
-    let studio = Studio::new(1, 2, Limits::default());
+    let studio = Studio::new(1, 2);
     let file = Bytes::from(written(flag(400, 300), ImageFormat::Png));
     let tasks: Vec<_> = (0..6)
         .map(|_| {
             let (studio, file) = (studio.clone(), file.clone());
-            tokio::spawn(async move { studio.make(file, Kind::Avatar).await })
+            tokio::spawn(async move { studio.make(file, Kind::Avatar, Limits::default()).await })
         })
         .collect();
     let (mut fine, mut busy) = (0, 0);
@@ -342,10 +342,17 @@ async fn those_beyond_the_queue_are_refused_and_the_others_are_made() {
     }
     assert_eq!((fine, busy), (3, 3));
     // Who gives up leaves its place to others.
-    let gone = tokio::time::timeout(Duration::from_nanos(1), studio.make(file.clone(), Kind::Avatar)).await;
+    let gone = tokio::time::timeout(
+        Duration::from_nanos(1),
+        studio.make(file.clone(), Kind::Avatar, Limits::default()),
+    )
+    .await;
     assert!(gone.is_err());
     for _ in 0..3 {
-        while matches!(studio.make(file.clone(), Kind::Avatar).await, Err(Error::Busy)) {
+        while matches!(
+            studio.make(file.clone(), Kind::Avatar, Limits::default()).await,
+            Err(Error::Busy)
+        ) {
             tokio::task::yield_now().await;
         }
     }
