@@ -1,5 +1,5 @@
 //! The origin router: a `GET` under `/live/{stream}/` or `/vod/{video}/` becomes a question to that one's `Presentation`, and its reply a
-//! response.
+//! response; one under `/media/images/` is an object of the store.
 //!
 //! Cache lives follow RFC 8216bis appendix B.1 (conformance 66), every response may be read by any page (CORS), and no cookie, redirect or
 //! session is involved (conformance 87). Text is compressed once per version, objects are served from the packager's own bytes.
@@ -15,8 +15,8 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL,
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE, RETRY_AFTER, USER_AGENT,
-    VARY,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RANGE,
+    RETRY_AFTER, USER_AGENT, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use metrics::Counter;
@@ -24,7 +24,7 @@ use nova_core::clock::Clock;
 use nova_core::delivery::{
     Admission, Catalog, Library, Object, ObjectKind, Opening, Pieces, Presentation, Reply, Text, TextKind,
 };
-use nova_core::store::ObjectStore;
+use nova_core::store::{ObjectStore, StoreError};
 
 use crate::body::Body;
 
@@ -38,6 +38,8 @@ pub enum What {
     Live,
     /// `/vod/{video}/`
     Vod,
+    /// `/media/images/{folder}/`
+    Images,
 }
 
 /// What the origin router works with.
@@ -99,7 +101,7 @@ impl Origin {
         }
     }
 
-    /// Answers a request for `path`, the part of the URL behind `/live/` or `/vod/`.
+    /// Answers a request for `path`, the part of the URL behind `/live/`, `/vod/` or `/media/images/`.
     pub async fn respond(
         &self,
         what: What,
@@ -122,6 +124,7 @@ impl Origin {
         let mut response = match what {
             What::Live => self.live(path, query, headers, peer).await,
             What::Vod => self.vod(path, query, headers, peer).await,
+            What::Images => self.image(path, headers).await,
         };
         response
             .headers_mut()
@@ -133,6 +136,41 @@ impl Origin {
             }
             *response.body_mut() = Body::empty();
         }
+        response
+    }
+
+    /// A picture that somebody uploaded. Straight from the store: one that is deleted is gone with the next request.
+    async fn image(&self, path: &str, headers: &HeaderMap) -> Response<Body> {
+        let kind = match path.rsplit_once('.') {
+            Some((_, "jpg")) => "image/jpeg",
+            Some((_, "webp")) => "image/webp",
+            _ => return self.not_found(None, 60),
+        };
+        let mut hasher = std::hash::DefaultHasher::new();
+        path.hash(&mut hasher);
+        let mut response = match self.store.get(&format!("images/{path}")).await {
+            Ok(bytes) => self.object(
+                &Object {
+                    kind: ObjectKind::Picture,
+                    pieces: Pieces::One(bytes),
+                    tag: hasher.finish(),
+                },
+                headers,
+            ),
+            Err(StoreError::NotFound(_) | StoreError::BadKey(_)) => return self.not_found(None, 2),
+            Err(error) => {
+                tracing::warn!(%error, "a picture cannot be read from the store");
+                return self.busy("pictures cannot be read now, try again");
+            }
+        };
+        let out = response.headers_mut();
+        out.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        // What people upload is a picture and nothing else, whatever a browser makes of its bytes.
+        out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        out.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        );
         response
     }
 

@@ -159,7 +159,13 @@ impl Server {
         let uri = request.uri();
         let media = match uri.path().strip_prefix("/live/") {
             Some(path) => Some((What::Live, path)),
-            None => uri.path().strip_prefix("/vod/").map(|path| (What::Vod, path)),
+            None => match uri.path().strip_prefix("/vod/") {
+                Some(path) => Some((What::Vod, path)),
+                None => uri
+                    .path()
+                    .strip_prefix("/media/images/")
+                    .map(|path| (What::Images, path)),
+            },
         };
         if let Some((what, path)) = media {
             let response = self

@@ -16,6 +16,7 @@ mod on_air;
 mod operator;
 mod packaging;
 mod pages;
+mod pictures;
 mod platform;
 mod publish;
 mod serve;

@@ -6,16 +6,19 @@ use nova_core::clock::Clock;
 use nova_core::delivery::Presentation;
 use nova_core::live::{Hub, Status};
 use nova_core::media::Media;
+use nova_core::store::ObjectStore;
 use nova_media::{Audio, Health, Live, OnAir, Video};
 
 use crate::library::VideoLibrary;
 use crate::live::{LiveService, LiveStream};
+use crate::pictures::Pictures;
 
 /// The live side as the media domain sees it.
 pub(crate) fn live(
     hub: Arc<Hub>,
     service: Arc<LiveService>,
     library: Arc<VideoLibrary>,
+    store: Arc<dyn ObjectStore>,
     clock: Clock,
     ingest_url: String,
 ) -> Live {
@@ -23,6 +26,8 @@ pub(crate) fn live(
         hub,
         look: Arc::new(move |name| service.get(name).map(|live| describe(&live, &clock))),
         library,
+        pictures: Arc::new(Pictures::new()),
+        store,
         ingest_url,
     }
 }

@@ -91,6 +91,8 @@ pub(crate) fn admin(config: &Config, act: Admin) -> anyhow::Result<()> {
                     hub: Hub::new(clock.clone(), HubConfig { reconnect: Duration::ZERO, second_publisher: SecondPublisher::TakeOver }).0,
                     look: Arc::new(|_| None),
                     library: Arc::new(nova_media::Nowhere),
+                    pictures: Arc::new(nova_media::Nowhere),
+                    store: Arc::new(nova_media::Nowhere),
                     ingest_url: String::new(),
                 };
                 let platform = Platform::build(config, &clock, &public_url, nothing_on_air).await?;

@@ -32,6 +32,8 @@ use utoipa_axum::router::OpenApiRouter;
 const REQUEST_LIMIT: Duration = Duration::from_secs(15);
 /// Longest time a piece of an upload may take; a client that stands still is let go much sooner.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(6 * 3600);
+/// The same for a picture, which comes over a phone's connection and may wait for its turn.
+const PICTURE_LIMIT: Duration = Duration::from_secs(120);
 /// Largest body of a request, where a route says nothing else.
 const BODY_LIMIT: usize = 256 << 10;
 /// How long a start waits for a database server.
@@ -52,6 +54,7 @@ const SWEEP: Duration = Duration::from_secs(60);
         (name = "users", description = "Profiles, and who follows, blocks and mutes whom"),
         (name = "moderation", description = "Reports and what comes of them"),
         (name = "streams", description = "Live streams and their keys"),
+        (name = "images", description = "Pictures that people upload, in the sizes that pages show"),
         (name = "videos", description = "Recordings and uploads"),
     )
 )]
@@ -96,7 +99,7 @@ impl Platform {
             public_url: public_url.trim_end_matches('/').to_owned(),
             personal: Arc::default(),
         };
-        let directory = nova_users::directory(db.clone());
+        let directory = nova_users::directory(db.clone(), &context.public_url);
         let outgoing = nova_identity::Outgoing {
             url: config.mail.url.clone(),
             from: config.mail.from.clone(),
@@ -105,8 +108,6 @@ impl Platform {
         let settings = nova_domain::section(&config.domains, "identity")?;
         let (identity, accounts) =
             Identity::new(&context, settings, &outgoing, &config.data_dir, Arc::clone(&directory)).await?;
-        let settings = nova_domain::section(&config.domains, "users")?;
-        let users = nova_users::domain(&context, settings, identity.accounts());
         let (media, streams) = Media::new(
             &context,
             nova_domain::section(&config.domains, "media")?,
@@ -116,6 +117,8 @@ impl Platform {
             directory,
             identity.accounts(),
         )?;
+        let settings = nova_domain::section(&config.domains, "users")?;
+        let users = nova_users::domain(&context, settings, identity.accounts(), Arc::clone(&media.images));
         let mut domains = vec![accounts, users, streams];
         for name in config.domains.keys() {
             anyhow::ensure!(
@@ -142,6 +145,8 @@ impl Platform {
         let kept = idempotency::Kept {
             db: db.clone(),
             clock: clock.clone(),
+            // A picture of `domains.media.image_max_bytes` as it is made, with the form around it.
+            larger: &[("/api/v1/images", 11 << 20)],
         };
         shutdown.spawn(runtime, sweep(limits.clone(), kept.clone(), shutdown.close().clone()));
         let (mut routes, mut root) = (OpenApiRouter::with_openapi(Api::openapi()), OpenApiRouter::new());
@@ -219,10 +224,10 @@ fn is_enabled(config: &Config, name: &str) -> bool {
 
 /// 503 for what takes too long, and 500 for a handler that panicked: a defect of one request ends that request alone.
 async fn bounded(request: Request, next: Next) -> Response {
-    let limit = if request.uri().path().starts_with("/api/v1/uploads") {
-        UPLOAD_LIMIT
-    } else {
-        REQUEST_LIMIT
+    let limit = match request.uri().path() {
+        path if path.starts_with("/api/v1/uploads") => UPLOAD_LIMIT,
+        "/api/v1/images" => PICTURE_LIMIT,
+        _ => REQUEST_LIMIT,
     };
     let answer = tokio::time::timeout(limit, tokio::spawn(next.run(request))).await;
     match answer {

@@ -104,6 +104,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         Arc::clone(&hub),
         Arc::clone(&service),
         Arc::clone(&library),
+        Arc::clone(&store),
         clock.clone(),
         ingest_url,
     );

@@ -9,6 +9,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-ingest", &["nova-core"]),
     ("nova-packager", &["nova-core"]),
     ("nova-transcode", &["nova-core"]),
+    ("nova-picture", &["nova-core"]),
     ("nova-transcode-worker", &["nova-core", "nova-transcode"]),
     ("nova-cdn", &["nova-core"]),
     ("nova-domain", &["nova-core"]),
@@ -22,6 +23,7 @@ const LAW: &[(&str, &[&str])] = &[
             "nova-ingest",
             "nova-packager",
             "nova-transcode",
+            "nova-picture",
             "nova-cdn",
             "nova-domain",
             "nova-identity",
@@ -41,7 +43,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["nova-identity"]),
     ("aws-*", &["nova-cdn"]),
     ("gstreamer*", &["nova-transcode-worker"]),
-    ("image", &["nova-transcode"]),
+    ("image", &["nova-picture"]),
+    ("fast_image_resize", &["nova-picture"]),
 ];
 
 /// Libraries that must not be reached from these crates, not even through another.
@@ -52,6 +55,7 @@ const NOWHERE_UNDER: &[(&[&str], &[&str])] = &[(
         "nova-packager",
         "nova-transcode",
         "nova-transcode-worker",
+        "nova-picture",
     ],
     &["axum", "sqlx", "hyper"],
 )];

@@ -34,6 +34,7 @@ const NOT_PEOPLE: &[&str] = &[
     "kit_outbox.id",
     "media_broadcasts.id",
     "media_broadcasts.stream_id",
+    "media_images.id",
     "media_streams.id",
     "media_uploads.id",
     "media_uploads.video_id",
@@ -61,7 +62,7 @@ async fn domains(db: &Db, data_dir: &std::path::Path) -> Vec<Domain> {
         from: "nova@example.net".into(),
         name: "Nova".into(),
     };
-    let directory = nova_users::directory(db.clone());
+    let directory = nova_users::directory(db.clone(), "https://nova.example");
     let (identity, accounts) = Identity::new(
         &context,
         nova_identity::Config::default(),
@@ -71,7 +72,6 @@ async fn domains(db: &Db, data_dir: &std::path::Path) -> Vec<Domain> {
     )
     .await
     .unwrap();
-    let users = nova_users::domain(&context, nova_users::Config::default(), identity.accounts());
     let nothing_on_air = Live {
         hub: Hub::new(
             Clock::system(),
@@ -83,10 +83,12 @@ async fn domains(db: &Db, data_dir: &std::path::Path) -> Vec<Domain> {
         .0,
         look: Arc::new(|_| None),
         library: Arc::new(nova_media::Nowhere),
+        pictures: Arc::new(nova_media::Nowhere),
+        store: Arc::new(nova_media::Nowhere),
         ingest_url: String::new(),
     };
     let listed = StaticAuthorizer::Open;
-    let (_media, streams) = Media::new(
+    let (media, streams) = Media::new(
         &context,
         nova_media::Config::default(),
         nothing_on_air,
@@ -96,6 +98,12 @@ async fn domains(db: &Db, data_dir: &std::path::Path) -> Vec<Domain> {
         identity.accounts(),
     )
     .unwrap();
+    let users = nova_users::domain(
+        &context,
+        nova_users::Config::default(),
+        identity.accounts(),
+        media.images,
+    );
     vec![accounts, users, streams]
 }
 

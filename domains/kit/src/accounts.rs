@@ -56,6 +56,19 @@ pub trait Directory: Send + Sync {
     fn card(&self, user: UserId) -> BoxFuture<'_, Result<Option<Card>, Error>>;
 }
 
+/// Who keeps pictures. Implemented by the media domain; asked by whoever shows one as somebody's.
+pub trait Images: Send + Sync {
+    /// Where the picture `id` of `owner` lies, below this server's address, in the size that shows somebody as `kind`; `None` when they have no such
+    /// picture of that kind. It is not deleted before `tx` ends, and whoever shows it hears of its end ([`crate::events::ImageDeleted`]).
+    fn path<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        owner: UserId,
+        kind: &'static str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>>;
+}
+
 /// What is known about an account as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {

@@ -142,6 +142,13 @@ events! {
         /// Whose.
         owner: UserId,
     }
+    /// A picture is gone, and nothing shows it any more.
+    ImageDeleted "image.deleted" by image {
+        /// Which picture.
+        image: String,
+        /// Whose it was.
+        owner: UserId,
+    }
     /// Somebody's data is ready to be taken along.
     ExportReady "export.ready" by user {
         /// Whose.

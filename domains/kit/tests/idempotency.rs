@@ -36,6 +36,7 @@ async fn houses() -> Vec<House> {
         let kept = Kept {
             db: db.db.clone(),
             clock: clock.clone(),
+            larger: &[("/large", 1 << 20)],
         };
         let (made, slow, wait) = (Arc::clone(&done), Arc::clone(&done), Arc::clone(&go));
         let router = Router::new()
@@ -52,6 +53,11 @@ async fn houses() -> Vec<House> {
                         )),
                     }
                 }),
+            )
+            .route(
+                "/large",
+                post(|body: axum::body::Bytes| async move { body.len().to_string() })
+                    .layer(axum::extract::DefaultBodyLimit::disable()),
             )
             .route(
                 "/slow",
@@ -209,6 +215,7 @@ async fn answers_are_kept_for_a_day() {
         let kept = Kept {
             db: house.db.db.clone(),
             clock: house.clock.clone(),
+            larger: &[],
         };
         sweep(&kept).await.unwrap();
         let rows: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM kit_idempotency")
@@ -216,5 +223,17 @@ async fn answers_are_kept_for_a_day() {
             .await
             .unwrap();
         assert_eq!(rows, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_request_may_be_as_large_as_its_path_allows() {
+    for house in houses().await {
+        let ada = caller();
+        for (path, kib, status) in [("/things", 257, 413), ("/large", 1024, 200), ("/large", 1025, 413)] {
+            let body = "x".repeat(kib << 10);
+            let key = format!("{path}-{kib}-key");
+            assert_eq!(send(&house.router, Some(&ada), path, Some(&key), &body).await.0, status);
+        }
     }
 }

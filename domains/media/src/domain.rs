@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use dashmap::DashMap;
 use nova_core::clock::{Clock, Timestamp};
 use nova_core::publish::{PublishAuthorizer, StaticAuthorizer};
-use nova_domain::accounts::{Accounts, Directory};
+use nova_domain::accounts::{Accounts, Directory, Images};
 use nova_domain::db::{Db, Tx, UserId};
 use nova_domain::events::ModerationAction;
 use nova_domain::http::limit::Limits;
@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::authorizer::Authorizer;
 use crate::gate::Gate;
+use crate::image::{Album, RemoveImage};
 use crate::library::Videos;
 use crate::live::Live;
 use crate::stream::StreamId;
@@ -43,8 +44,14 @@ pub struct Config {
     pub upload_hours: u32,
     /// Uploads of one person at a time.
     pub most_uploads: u32,
-    /// Bytes that the videos of one person may take; 0 for no bound.
+    /// Bytes that the videos and pictures of one person may take; 0 for no bound.
     pub storage_bytes: u64,
+    /// Bytes of the largest picture that is uploaded.
+    pub image_max_bytes: u64,
+    /// Pixels of the largest picture that is uploaded.
+    pub image_max_pixels: u64,
+    /// Pictures of one person.
+    pub most_images: u32,
 }
 
 impl Default for Config {
@@ -57,6 +64,9 @@ impl Default for Config {
             upload_hours: 24,
             most_uploads: 5,
             storage_bytes: 0,
+            image_max_bytes: 10 << 20,
+            image_max_pixels: 50_000_000,
+            most_images: 10_000,
         }
     }
 }
@@ -110,6 +120,8 @@ pub struct Media {
     pub gate: Arc<Gate>,
     /// For the library.
     pub videos: Videos,
+    /// For who shows themselves by a picture.
+    pub images: Arc<dyn Images>,
     /// For ingest.
     pub authorizer: Arc<dyn PublishAuthorizer>,
 }
@@ -147,6 +159,7 @@ impl Media {
         });
         let videos = Videos::new(state.db.clone(), state.clock.clone(), gate.tokens().clone());
         let (removing, making, sweeping) = (state.clone(), state.clone(), state.clone());
+        let clearing = state.clone();
         let (suspending, watching, erasing) = (state.clone(), state.clone(), state.clone());
         let domain = Domain::new("media")
             .routes(routes::router(state))
@@ -168,6 +181,10 @@ impl Media {
                     state.live.library.remove(&job.folder).await
                 })
             })
+            .job::<RemoveImage>(move |_leased, job| {
+                let state = clearing.clone();
+                Box::pin(async move { Ok(job.run(&state).await?) })
+            })
             .job::<MakeVideo>(move |leased, job| Box::pin(make::make(making.clone(), leased, job)))
             .task("media.uploads", move |stop| upload::sweep(sweeping, stop))
             .task("media.watch", move |stop| watch::run(watching, stop))
@@ -178,6 +195,7 @@ impl Media {
         let media = Self {
             gate,
             videos,
+            images: Album::shared(),
             authorizer,
         };
         Ok((media, domain))

@@ -4,6 +4,7 @@
 //! - [`PlaybackTokens`]: short signed tokens that open the playlists of a private stream;
 //! - [`authorizer`]: whether a publisher may go on, by stream key;
 //! - [`Videos`]: the same of recordings, uploads and clips;
+//! - [`Pictures`]: what makes the sizes of a picture that is uploaded; `image`: their rows and objects;
 //! - `watch`: writes down what goes on and off air, and cuts what must not go on;
 //! - `routes`: the API.
 //!
@@ -13,11 +14,14 @@
 mod authorizer;
 mod domain;
 mod gate;
+mod image;
 mod key;
 mod library;
 mod live;
 mod make;
 mod personal;
+mod pictures;
+mod quota;
 mod routes;
 mod stream;
 mod token;
@@ -29,4 +33,5 @@ pub use self::domain::{Config, Media};
 pub use self::gate::{Decision, Gate};
 pub use self::library::{Facts, Kept, Library, MakeError, Nowhere, Opened, Videos};
 pub use self::live::{Audio, Health, Live, OnAir, Video};
+pub use self::pictures::{MadePicture, PictureError, PictureFile, PictureKind, Pictures};
 pub use self::token::PlaybackTokens;

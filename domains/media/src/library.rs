@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
+use bytes::Bytes;
 use nova_core::clock::Clock;
-use nova_core::store::BoxFuture;
+use nova_core::store::{BoxFuture, ObjectStore, StoreError};
 use nova_domain::db::{Db, Error, Id};
 use nova_domain::policy::Visibility;
 
 use crate::gate::Decision;
+use crate::pictures::{MadePicture, PictureError, PictureKind, Pictures};
 use crate::token::PlaybackTokens;
 use crate::video::{self, Row};
 
@@ -70,7 +72,7 @@ pub trait Library: Send + Sync {
     fn remove<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<()>>;
 }
 
-/// A library that holds nothing: for commands that only read and write rows.
+/// A library and a store that hold nothing: for commands that only read and write rows.
 pub struct Nowhere;
 
 impl Library for Nowhere {
@@ -94,6 +96,42 @@ impl Library for Nowhere {
         Box::pin(std::future::ready(Err(anyhow::anyhow!(
             "there is no library in this process"
         ))))
+    }
+}
+
+impl Pictures for Nowhere {
+    fn make(
+        &self,
+        _file: Bytes,
+        _kind: PictureKind,
+        _most_pixels: u64,
+    ) -> BoxFuture<'_, Result<MadePicture, PictureError>> {
+        Box::pin(std::future::ready(Err(PictureError::Busy)))
+    }
+}
+
+impl ObjectStore for Nowhere {
+    fn put<'a>(&'a self, key: &'a str, _pieces: Vec<Bytes>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Err(no_store(key))))
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+        Box::pin(std::future::ready(Err(no_store(key))))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Err(no_store(key))))
+    }
+
+    fn delete_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Err(no_store(prefix))))
+    }
+}
+
+fn no_store(key: &str) -> StoreError {
+    StoreError::Io {
+        key: key.to_owned(),
+        source: std::io::Error::other("there is no store in this process"),
     }
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use nova_core::live::Hub;
+use nova_core::store::ObjectStore;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::library::Library;
+use crate::pictures::Pictures;
 
 /// The picture of a stream on air.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -81,6 +83,10 @@ pub struct Live {
     pub look: Arc<Look>,
     /// Where recordings lie.
     pub library: Arc<dyn Library>,
+    /// What makes pictures.
+    pub pictures: Arc<dyn Pictures>,
+    /// Where the objects of pictures lie.
+    pub store: Arc<dyn ObjectStore>,
     /// What encoders publish to: `rtmp://HOST:PORT/live`.
     pub ingest_url: String,
 }

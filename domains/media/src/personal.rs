@@ -1,4 +1,4 @@
-//! What is kept about a person: their streams, and when they were on air.
+//! What is kept about a person: their streams, when they were on air, their videos and pictures.
 
 use nova_core::clock::Timestamp;
 use nova_core::store::BoxFuture;
@@ -7,6 +7,7 @@ use nova_domain::personal::Table;
 use serde_json::{Value, json};
 
 use crate::domain::{State, cut_all};
+use crate::image::{self, ImageId};
 use crate::video::RemoveObjects;
 
 /// How long the last segments of a broadcast may be on their way to the store.
@@ -18,6 +19,7 @@ pub(crate) const TABLES: &[Table] = &[
     Table::new("media_broadcasts", &["owner_user_id"]),
     Table::new("media_videos", &["owner_user_id"]),
     Table::new("media_uploads", &["owner_user_id"]),
+    Table::new("media_images", &["owner_user_id"]),
 ];
 
 /// Streams and broadcasts, without keys.
@@ -41,7 +43,18 @@ pub(crate) fn export(db: Db, user: UserId) -> BoxFuture<'static, anyhow::Result<
         .bind(user)
         .fetch_all(db.read())
         .await?;
+        let images: Vec<image::Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT {} FROM media_images i WHERE i.owner_user_id = $1 ORDER BY i.created_at, i.id",
+            image::COLUMNS
+        )))
+        .bind(user)
+        .fetch_all(db.read())
+        .await?;
         Ok(json!({
+            "images": images.iter().map(|row| json!({
+                "id": row.id, "kind": row.kind(), "created_at": Timestamp(row.created_at),
+                "paths": row.variants().iter().map(|variant| row.path(variant)).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
             "videos": videos.into_iter().map(|(id, source, title, description, visibility, duration, created)| json!({
                 "id": id, "source": source, "title": title, "description": description, "visibility": visibility,
                 "duration_ms": duration / 1000, "created_at": Timestamp(created),
@@ -69,6 +82,13 @@ pub(crate) async fn erase(state: &State, tx: &mut Tx, user: UserId) -> anyhow::R
         // What is on air is cut now, and its last segments may still be on their way.
         tx.enqueue(&RemoveObjects { folder, upload }, now.plus_micros(SETTLE_MICROS), now)
             .await?;
+    }
+    let images: Vec<(ImageId, String)> = sqlx::query_as("SELECT id, folder FROM media_images WHERE owner_user_id = $1")
+        .bind(user)
+        .fetch_all(tx.conn())
+        .await?;
+    for (id, folder) in images {
+        image::remove(tx, id, user, &folder, now).await?;
     }
     for statement in [
         "DELETE FROM media_uploads WHERE owner_user_id = $1",

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::State;
+use crate::image;
 use crate::video::VideoId;
 
 /// How often uploads are looked through for those whose time is over.
@@ -164,6 +165,9 @@ pub(crate) async fn sweep(state: State, stop: CancellationToken) {
     loop {
         if let Err(error) = sweep_once(&state).await {
             tracing::warn!(%error, "uploads could not be looked through");
+        }
+        if let Err(error) = image::sweep(&state).await {
+            tracing::warn!(%error, "pictures could not be looked through");
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP) => {}

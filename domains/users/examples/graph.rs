@@ -13,7 +13,7 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use nova_core::clock::{Clock, Timestamp};
 use nova_core::store::BoxFuture;
-use nova_domain::accounts::{Accounts, Standing};
+use nova_domain::accounts::{Accounts, Images, Standing};
 use nova_domain::db::{Db, Engine, Error, SessionId, Tx, UserId};
 use nova_domain::http::caller::{Proof, known};
 use nova_domain::http::limit::Limits;
@@ -43,6 +43,18 @@ impl Accounts for Nobody {
         _: Timestamp,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl Images for Nobody {
+    fn path<'a>(
+        &'a self,
+        _: &'a mut Tx,
+        _: UserId,
+        _: &'static str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }
 
@@ -179,7 +191,7 @@ async fn main() {
             public_url: String::new(),
             personal: Arc::default(),
         };
-        let domain = nova_users::domain(&context, Config::default(), Arc::new(Nobody));
+        let domain = nova_users::domain(&context, Config::default(), Arc::new(Nobody), Arc::new(Nobody));
         let (router, _) = OpenApiRouter::new().merge(domain.routes).split_for_parts();
         let asked = Asked { router, clock };
         let star = people[0];

@@ -9,6 +9,21 @@ use sqlx::FromRow;
 /// The columns of a [`CardRow`], of a profile called `p`.
 pub(crate) const COLUMNS: &str = "p.user_id, p.username, p.display_name, p.avatar_url";
 
+/// What stands before the paths of pictures: this server's address.
+#[derive(Clone, Debug)]
+pub(crate) struct Base(std::sync::Arc<str>);
+
+impl Base {
+    pub(crate) fn new(public_url: &str) -> Self {
+        Self(public_url.into())
+    }
+
+    /// The address of a picture that is kept as a path.
+    pub(crate) fn url(&self, path: Option<String>) -> Option<String> {
+        path.map(|path| format!("{}{path}", self.0))
+    }
+}
+
 /// A card as it is read.
 #[derive(FromRow)]
 pub(crate) struct CardRow {
@@ -18,13 +33,13 @@ pub(crate) struct CardRow {
     avatar_url: Option<String>,
 }
 
-impl From<CardRow> for Card {
-    fn from(row: CardRow) -> Self {
-        Self {
-            id: row.user_id,
-            display_name: shown(&row.username, row.display_name),
-            username: row.username,
-            avatar_url: row.avatar_url,
+impl CardRow {
+    pub(crate) fn card(self, base: &Base) -> Card {
+        Card {
+            id: self.user_id,
+            display_name: shown(&self.username, self.display_name),
+            username: self.username,
+            avatar_url: base.url(self.avatar_url),
         }
     }
 }
@@ -39,18 +54,18 @@ pub(crate) fn shown(username: &str, display_name: String) -> String {
 }
 
 /// The card of `user`.
-pub(crate) async fn of(db: &Db, user: UserId) -> Result<Option<Card>, Error> {
+pub(crate) async fn of(db: &Db, base: &Base, user: UserId) -> Result<Option<Card>, Error> {
     let row: Option<CardRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM users_profiles p WHERE p.user_id = $1"
     )))
     .bind(user)
     .fetch_optional(db.read())
     .await?;
-    Ok(row.map(Card::from))
+    Ok(row.map(|row| row.card(base)))
 }
 
 /// The cards of `users`; who is gone is left out.
-pub(crate) async fn many(db: &Db, mut users: Vec<UserId>) -> Result<HashMap<UserId, Card>, Error> {
+pub(crate) async fn many(db: &Db, base: &Base, mut users: Vec<UserId>) -> Result<HashMap<UserId, Card>, Error> {
     users.sort();
     users.dedup();
     if users.is_empty() {
@@ -65,5 +80,5 @@ pub(crate) async fn many(db: &Db, mut users: Vec<UserId>) -> Result<HashMap<User
         query = query.bind(user);
     }
     let rows: Vec<CardRow> = query.fetch_all(db.read()).await?;
-    Ok(rows.into_iter().map(|row| (row.user_id, row.into())).collect())
+    Ok(rows.into_iter().map(|row| (row.user_id, row.card(base))).collect())
 }

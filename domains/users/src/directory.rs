@@ -15,13 +15,15 @@ use crate::name;
 /// How often names are swept.
 const SWEPT_EVERY: Duration = Duration::from_secs(3600);
 
-/// The directory in `db`.
-pub fn directory(db: Db) -> Arc<dyn Directory> {
-    Arc::new(Names { db })
+/// The directory in `db`; `public_url` is the base of absolute URLs.
+pub fn directory(db: Db, public_url: &str) -> Arc<dyn Directory> {
+    let base = card::Base::new(public_url);
+    Arc::new(Names { db, base })
 }
 
 struct Names {
     db: Db,
+    base: card::Base,
 }
 
 impl Directory for Names {
@@ -58,7 +60,7 @@ impl Directory for Names {
     }
 
     fn card(&self, user: UserId) -> BoxFuture<'_, Result<Option<Card>, Error>> {
-        Box::pin(async move { card::of(&self.db, user).await })
+        Box::pin(async move { card::of(&self.db, &self.base, user).await })
     }
 }
 

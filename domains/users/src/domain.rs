@@ -1,18 +1,20 @@
 use std::sync::Arc;
 
-use nova_domain::accounts::Accounts;
+use nova_domain::accounts::{Accounts, Images};
+use nova_domain::events::ImageDeleted;
 use nova_domain::reports::Reportable;
 use nova_domain::{Context, Domain};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::card::Base;
 use crate::config::Config;
 use crate::state::State;
 use crate::{counts, directory, graph, moderation, people, personal, preferences};
 
 /// The domain of people.
-pub fn domain(context: &Context, config: Config, accounts: Arc<dyn Accounts>) -> Domain {
-    domain_with(context, config, accounts, Vec::new())
+pub fn domain(context: &Context, config: Config, accounts: Arc<dyn Accounts>, images: Arc<dyn Images>) -> Domain {
+    domain_with(context, config, accounts, images, Vec::new())
 }
 
 /// As [`domain`], where reports about things of other domains keep how these looked.
@@ -20,13 +22,16 @@ pub fn domain_with(
     context: &Context,
     config: Config,
     accounts: Arc<dyn Accounts>,
+    images: Arc<dyn Images>,
     reportables: Vec<Arc<dyn Reportable>>,
 ) -> Domain {
     let state = State {
         db: context.db.clone(),
         clock: context.clock.clone(),
         limits: context.limits.clone(),
+        base: Base::new(&context.public_url),
         accounts,
+        images,
         reportables: reportables.into(),
         config,
     };
@@ -35,6 +40,7 @@ pub fn domain_with(
     Domain::new("users")
         .routes(people(state.clone()))
         .routes(moderation(state))
+        .on::<ImageDeleted>(|tx, envelope| Box::pin(people::update::image_gone(tx, envelope)))
         .task("users.counts", |stop| counts::run(db, stop))
         .task("users.names", |stop| directory::sweep(names, clock, stop))
         .personal(personal)

@@ -1,8 +1,8 @@
 //! People: who has which name, what they say about themselves, who follows and blocks whom, and what moderators do about it.
 //!
 //! In come the routes of `/users`, `/reports` and `/moderation`; out go the events `profile.updated`, `follow.*`, `block.created`, `report.*` and
-//! `moderation.action`. Identity asks [`directory()`] for names; this domain asks identity how an account stands and has it suspended. Pictures
-//! are the media domain's: nothing here writes `avatar_url`.
+//! `moderation.action`. Identity asks [`directory()`] for names; this domain asks identity how an account stands and has it suspended, and
+//! the media domain where a person's pictures lie.
 //!
 //! # What holds
 //!

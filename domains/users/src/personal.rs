@@ -90,7 +90,7 @@ pub(crate) fn personal(clock: Clock, config: Config) -> Personal {
 
 async fn export(db: Db, user: UserId) -> anyhow::Result<Value> {
     let profile = sqlx::query(
-        "SELECT username, display_name, bio, location, pronouns, links, avatar_url, created_at, updated_at, renamed_at FROM users_profiles WHERE user_id \
+        "SELECT username, display_name, bio, location, pronouns, links, avatar_url, banner_url, created_at, updated_at, renamed_at FROM users_profiles WHERE user_id \
          = $1",
     )
     .bind(user)

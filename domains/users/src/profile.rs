@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
+use crate::card::Base;
 use crate::link::Link;
 use crate::relationship::{self, Relationship};
 use crate::{bio, card, counts};
@@ -62,6 +63,8 @@ pub(crate) struct Profile {
     pub(crate) display_name: String,
     /// Their picture.
     pub(crate) avatar_url: Option<String>,
+    /// What stands above their page.
+    pub(crate) banner_url: Option<String>,
     /// What they say about themselves, as they wrote it: a small part of Markdown.
     pub(crate) bio: Option<String>,
     /// The same as HTML that may be put into a page as it is.
@@ -95,6 +98,7 @@ struct Row {
     username: String,
     display_name: String,
     avatar_url: Option<String>,
+    banner_url: Option<String>,
     bio: String,
     location: String,
     pronouns: String,
@@ -109,7 +113,7 @@ struct Row {
 }
 
 impl Row {
-    fn seen_by(self, viewer: Option<UserId>) -> Profile {
+    fn seen_by(self, base: &Base, viewer: Option<UserId>) -> Profile {
         let myself = viewer == Some(self.user_id);
         let privacy = Privacy::parse(&self.privacy);
         let all = myself || !privacy.hides() || self.relationship.following.0;
@@ -117,7 +121,8 @@ impl Row {
             id: self.user_id,
             display_name: card::shown(&self.username, self.display_name),
             username: self.username,
-            avatar_url: self.avatar_url,
+            avatar_url: base.url(self.avatar_url),
+            banner_url: base.url(self.banner_url),
             bio_html: all.then(|| bio::to_html(&self.bio)),
             bio: all.then_some(self.bio),
             location: all.then_some(self.location),
@@ -143,13 +148,18 @@ pub(crate) fn viewer(user: Option<UserId>) -> String {
 }
 
 /// The profiles of `users` as `viewer` sees them. Who is gone, or does not want to meet the viewer, is left out.
-pub(crate) async fn load(db: &Db, viewer_id: Option<UserId>, users: &[UserId]) -> Result<Vec<Profile>, Error> {
+pub(crate) async fn load(
+    db: &Db,
+    base: &Base,
+    viewer_id: Option<UserId>,
+    users: &[UserId],
+) -> Result<Vec<Profile>, Error> {
     if users.is_empty() {
         return Ok(Vec::new());
     }
     let places: Vec<String> = (0..users.len()).map(|n| format!("${}", n + 2)).collect();
     let sql = format!(
-        "SELECT {}, p.bio, p.location, p.pronouns, p.links, p.privacy, p.indexable, p.created_at, {}, {} FROM users_profiles p WHERE p.user_id IN \
+        "SELECT {}, p.banner_url, p.bio, p.location, p.pronouns, p.links, p.privacy, p.indexable, p.created_at, {}, {} FROM users_profiles p WHERE p.user_id IN \
          ({}) AND {}",
         card::COLUMNS,
         counts::columns(),
@@ -162,10 +172,10 @@ pub(crate) async fn load(db: &Db, viewer_id: Option<UserId>, users: &[UserId]) -
         query = query.bind(*user);
     }
     let rows: Vec<Row> = query.fetch_all(db.read()).await?;
-    Ok(rows.into_iter().map(|row| row.seen_by(viewer_id)).collect())
+    Ok(rows.into_iter().map(|row| row.seen_by(base, viewer_id)).collect())
 }
 
 /// The profile of `user` as `viewer` sees it.
-pub(crate) async fn one(db: &Db, viewer: Option<UserId>, user: UserId) -> Result<Option<Profile>, Error> {
-    Ok(load(db, viewer, &[user]).await?.pop())
+pub(crate) async fn one(db: &Db, base: &Base, viewer: Option<UserId>, user: UserId) -> Result<Option<Profile>, Error> {
+    Ok(load(db, base, viewer, &[user]).await?.pop())
 }

@@ -2,11 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nova_core::clock::Clock;
-use nova_domain::accounts::Accounts;
+use nova_domain::accounts::{Accounts, Images};
 use nova_domain::db::Db;
 use nova_domain::http::limit::{Limits, Rule};
 use nova_domain::reports::Reportable;
 
+use crate::card::Base;
 use crate::config::Config;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -30,7 +31,9 @@ pub(crate) struct State {
     pub(crate) db: Db,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
+    pub(crate) base: Base,
     pub(crate) accounts: Arc<dyn Accounts>,
+    pub(crate) images: Arc<dyn Images>,
     pub(crate) reportables: Arc<[Arc<dyn Reportable>]>,
     pub(crate) config: Config,
 }

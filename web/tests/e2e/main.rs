@@ -20,6 +20,7 @@ mod dash;
 mod delivery;
 mod draining;
 mod faults;
+mod images;
 mod ladder;
 mod platform;
 mod playlist_rules;

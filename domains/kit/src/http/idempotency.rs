@@ -24,7 +24,7 @@ use crate::secret::Sealer;
 const KEPT_MICROS: i64 = 24 * 3_600_000_000;
 /// A request that has not answered for this long was lost with its process; the next one may try again.
 const ABANDONED_MICROS: i64 = 60_000_000;
-/// Largest request and answer. Larger requests (uploads) have a resumption of their own.
+/// Largest request and answer, where [`Kept::larger`] says nothing else. Still larger requests (uploads) have a resumption of their own.
 const LARGEST: usize = 256 << 10;
 
 /// What the layer needs.
@@ -34,6 +34,8 @@ pub struct Kept {
     pub db: Db,
     /// For their age.
     pub clock: Clock,
+    /// Paths whose requests may be larger, and how large.
+    pub larger: &'static [(&'static str, usize)],
 }
 
 /// The layer, for callers that are known; it runs inside [`super::caller::identify`].
@@ -64,7 +66,9 @@ async fn answer(
         ));
     }
     let (parts, body) = request.into_parts();
-    let body = http_body_util::Limited::new(body, LARGEST)
+    let larger = kept.larger.iter().find(|(path, _)| *path == parts.uri.path());
+    let largest = larger.map_or(LARGEST, |(_, bytes)| *bytes);
+    let body = http_body_util::Limited::new(body, largest)
         .collect()
         .await
         .map_err(|_large| {

@@ -7,6 +7,7 @@ use crate::domain::State;
 
 mod create;
 mod delete;
+mod images;
 mod key;
 mod list;
 mod playback;
@@ -25,6 +26,8 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(key::rotate))
         .routes(routes!(stop::stop))
         .routes(routes!(playback::token))
+        .routes(routes!(images::list::list, images::create::create))
+        .routes(routes!(images::show::show, images::delete::delete))
         .routes(routes!(videos::list::list))
         .routes(routes!(
             videos::show::show,

@@ -12,15 +12,19 @@ use nova_core::clock::{Clock, Timestamp};
 use nova_core::live::{Hub, HubConfig, Publisher, SecondPublisher, Status};
 use nova_core::media::{Codec, Frame, Media as Kind, Track, TrackId};
 use nova_core::publish::{Denied, PublishRequest, StaticAuthorizer};
-use nova_core::store::BoxFuture;
+use nova_core::store::{BoxFuture, ObjectStore, StoreError};
 use nova_domain::accounts::{Accounts, Directory, Standing};
 use nova_domain::db::{Error, SessionId, Tx, UserId};
 use nova_domain::http::caller::{Caller, Proof, known};
 use nova_domain::http::limit::Limits;
 use nova_domain::outbox::Relay;
+use nova_domain::personal::Personal;
 use nova_domain::testing::{self, Names, TestDb};
 use nova_domain::{Context, Domain, Role, Task};
-use nova_media::{Config, Facts, Health, Kept, Library, Live, MakeError, Media, OnAir};
+use nova_media::{
+    Config, Facts, Health, Kept, Library, Live, MadePicture, MakeError, Media, OnAir, PictureError, PictureFile,
+    PictureKind, Pictures,
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -95,6 +99,79 @@ impl Library for Shelf {
     }
 }
 
+/// Makes of a file that begins with `picture` two sizes that hold it, and knows no other.
+pub(crate) struct Painter;
+
+impl Pictures for Painter {
+    fn make(
+        &self,
+        file: Bytes,
+        _kind: PictureKind,
+        most_pixels: u64,
+    ) -> BoxFuture<'_, Result<MadePicture, PictureError>> {
+        assert!(most_pixels > 0);
+        let sized = |width: u32| PictureFile {
+            name: format!("{width}.jpg"),
+            width,
+            height: width,
+            media_type: "image/jpeg",
+            bytes: file.clone(),
+        };
+        let made = match &file[..] {
+            b"damaged" => Err(PictureError::Refused("the picture is damaged".into())),
+            b"one too many" => Err(PictureError::Busy),
+            other if other.starts_with(b"picture") => Ok(MadePicture {
+                width: 600,
+                height: 600,
+                hash: [file.len().to_le_bytes()[0]; 32],
+                files: vec![sized(512), sized(256)],
+            }),
+            _ => Err(PictureError::Unknown("this is no picture".into())),
+        };
+        Box::pin(std::future::ready(made))
+    }
+}
+
+/// A store in memory, whose disk may be full.
+#[derive(Default)]
+pub(crate) struct Objects {
+    pub(crate) kept: Mutex<std::collections::BTreeMap<String, Bytes>>,
+    pub(crate) full: std::sync::atomic::AtomicBool,
+}
+
+impl ObjectStore for Objects {
+    fn put<'a>(&'a self, key: &'a str, pieces: Vec<Bytes>) -> BoxFuture<'a, Result<(), StoreError>> {
+        let full = self.full.load(std::sync::atomic::Ordering::Relaxed);
+        let stored = if full && key.ends_with("256.jpg") {
+            Err(StoreError::Full {
+                key: key.to_owned(),
+                source: std::io::ErrorKind::StorageFull.into(),
+            })
+        } else {
+            self.kept.lock().unwrap().insert(key.to_owned(), pieces.concat().into());
+            Ok(())
+        };
+        Box::pin(std::future::ready(stored))
+    }
+
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>> {
+        let object = self.kept.lock().unwrap().get(key).cloned();
+        Box::pin(std::future::ready(
+            object.ok_or_else(|| StoreError::NotFound(key.to_owned())),
+        ))
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.kept.lock().unwrap().remove(key);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn delete_prefix<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.kept.lock().unwrap().retain(|key, _| !key.starts_with(prefix));
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 pub(crate) struct House {
     pub(crate) db: TestDb,
     pub(crate) clock: Clock,
@@ -106,11 +183,17 @@ pub(crate) struct House {
     pub(crate) standings: Arc<Standings>,
     pub(crate) names: Arc<Names>,
     pub(crate) library: Arc<Shelf>,
+    pub(crate) store: Arc<Objects>,
+    pub(crate) personal: Personal,
     _data: tempfile::TempDir,
     _starts: tokio::sync::mpsc::Receiver<Arc<nova_core::live::Broadcast>>,
 }
 
 pub(crate) async fn houses(listed: fn() -> StaticAuthorizer) -> Vec<House> {
+    houses_with(listed, |_config| {}).await
+}
+
+pub(crate) async fn houses_with(listed: fn() -> StaticAuthorizer, change: fn(&mut Config)) -> Vec<House> {
     let mut houses = Vec::new();
     for db in testing::databases().await {
         let mut tx = db.begin().await.unwrap();
@@ -138,6 +221,7 @@ pub(crate) async fn houses(listed: fn() -> StaticAuthorizer) -> Vec<House> {
         let (hub, starts) = Hub::new(clock.clone(), config);
         let watched = Arc::clone(&hub);
         let library = Arc::new(Shelf::default());
+        let store = Arc::new(Objects::default());
         let live = Live {
             hub: Arc::clone(&hub),
             look: Arc::new(move |name| {
@@ -157,16 +241,20 @@ pub(crate) async fn houses(listed: fn() -> StaticAuthorizer) -> Vec<House> {
                 })
             }),
             library: Arc::clone(&library) as _,
+            pictures: Arc::new(Painter),
+            store: Arc::clone(&store) as _,
             ingest_url: "rtmp://nova.example:1935/live".into(),
         };
         let data = tempfile::tempdir().unwrap();
         let (standings, names) = (Arc::new(Standings::default()), Names::new(db.db.clone()).await);
+        let mut settings = Config {
+            most_streams: 3,
+            ..Config::default()
+        };
+        change(&mut settings);
         let (media, domain) = Media::new(
             &context,
-            Config {
-                most_streams: 3,
-                ..Config::default()
-            },
+            settings,
             live,
             listed(),
             data.path(),
@@ -178,6 +266,7 @@ pub(crate) async fn houses(listed: fn() -> StaticAuthorizer) -> Vec<House> {
         Domain::join(&domains, &context);
         let tasks = std::mem::take(&mut domains[0].tasks);
         let [domain] = domains;
+        let personal = domain.personal.clone().unwrap();
         houses.push(House {
             relay: Relay::new(db.db.clone(), clock.clone()),
             router: Router::from(domain.routes),
@@ -189,6 +278,8 @@ pub(crate) async fn houses(listed: fn() -> StaticAuthorizer) -> Vec<House> {
             standings,
             names,
             library,
+            store,
+            personal,
             _data: data,
             _starts: starts,
         });
@@ -231,6 +322,29 @@ impl House {
         if let Some(caller) = caller {
             let found = known(caller.clone());
             request = with(request, found);
+        }
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// A request with any body.
+    pub(crate) async fn send(
+        &self,
+        caller: Option<&Caller>,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: impl Into<Body>,
+    ) -> (u16, Value) {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", kind);
+        let mut request = request.body(body.into()).unwrap();
+        if let Some(caller) = caller {
+            request = with(request, known(caller.clone()));
         }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();

@@ -1,6 +1,7 @@
-//! The media domain: streams and videos.
+//! The media domain: streams, videos and pictures.
 
 mod house;
+mod images;
 mod streams;
 mod uploads;
 mod videos;

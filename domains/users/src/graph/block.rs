@@ -42,7 +42,9 @@ pub(crate) async fn block(
     if id == me {
         return Err(Problem::invalid("nobody blocks themselves"));
     }
-    card::of(&state.db, id).await?.ok_or_else(Problem::not_found)?;
+    card::of(&state.db, &state.base, id)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     let mut tx = state.db.begin().await?;
     relationship::lock(&mut tx, me, id).await?;
     let made = sqlx::query(

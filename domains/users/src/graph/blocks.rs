@@ -41,6 +41,6 @@ pub(crate) async fn blocks(
 ) -> Result<Json<List<Card>>, Problem> {
     let viewer = caller.user.to_string();
     Ok(Json(
-        listed::page(&state.db, &viewer, caller.user, &EDGES, &page).await?,
+        listed::page(&state.db, &state.base, &viewer, caller.user, &EDGES, &page).await?,
     ))
 }

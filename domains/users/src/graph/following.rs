@@ -43,5 +43,7 @@ pub(crate) async fn following(
     page: PageQuery,
 ) -> Result<Json<List<Card>>, Problem> {
     let viewer = viewer(listed::may_see(&state, caller, id).await?);
-    Ok(Json(listed::page(&state.db, &viewer, id, &EDGES, &page).await?))
+    Ok(Json(
+        listed::page(&state.db, &state.base, &viewer, id, &EDGES, &page).await?,
+    ))
 }

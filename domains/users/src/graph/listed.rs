@@ -33,6 +33,7 @@ struct Row {
 /// A page of `edges` of `user`, for `viewer`: an id, or an empty text for a guest.
 pub(super) async fn page(
     db: &Db,
+    base: &card::Base,
     viewer: &str,
     user: UserId,
     edges: &Edges,
@@ -68,7 +69,7 @@ pub(super) async fn page(
     Ok(page.list(
         rows,
         |row| Cursor(row.at, row.card.user_id.to_string()),
-        |row| row.card.into(),
+        |row| row.card.card(base),
     ))
 }
 

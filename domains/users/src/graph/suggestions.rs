@@ -82,7 +82,7 @@ pub(crate) async fn suggestions(
     let items = rows
         .into_iter()
         .map(|row| Suggestion {
-            user: row.card.into(),
+            user: row.card.card(&state.base),
             shared: row.shared,
         })
         .collect();

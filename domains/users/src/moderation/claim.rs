@@ -65,7 +65,7 @@ pub(crate) async fn claim(
     tx.audit(act, Some(&client), now).await?;
     tx.commit().await?;
     let row = report::one(&state.db, id).await?.ok_or_else(Problem::not_found)?;
-    let mut told = report::told(&state.db, vec![row], now).await?;
+    let mut told = report::told(&state.db, &state.base, vec![row], now).await?;
     Ok(Json(told.pop().ok_or_else(Problem::not_found)?))
 }
 

@@ -126,7 +126,7 @@ async fn exhibit(state: &State, me: UserId, new: &NewReport) -> Result<Exhibit, 
             return Err(Problem::invalid("nobody reports themselves"));
         }
         // As they show themselves to themselves: a block, or a profile for followers only, is no hiding place.
-        let profile = profile::one(&state.db, Some(user), user)
+        let profile = profile::one(&state.db, &state.base, Some(user), user)
             .await?
             .ok_or_else(Problem::not_found)?;
         let text = json!({

@@ -188,13 +188,13 @@ impl Row {
 }
 
 /// Rows as reports, with the people in them.
-pub(super) async fn told(db: &Db, rows: Vec<Row>, now: Timestamp) -> Result<Vec<Report>, Error> {
+pub(super) async fn told(db: &Db, base: &card::Base, rows: Vec<Row>, now: Timestamp) -> Result<Vec<Report>, Error> {
     let people: Vec<UserId> = rows
         .iter()
         .flat_map(|row| [row.subject_id, row.reporter_id])
         .flatten()
         .collect();
-    let cards = card::many(db, people).await?;
+    let cards = card::many(db, base, people).await?;
     let card = |user: Option<UserId>| user.and_then(|user| cards.get(&user).cloned());
     Ok(rows
         .into_iter()

@@ -134,6 +134,6 @@ pub(crate) async fn resolve(
     tx.emit(&event, Some(me), now).await?;
     tx.commit().await?;
     let row = report::one(&state.db, id).await?.ok_or_else(Problem::not_found)?;
-    let mut told = report::told(&state.db, vec![row], now).await?;
+    let mut told = report::told(&state.db, &state.base, vec![row], now).await?;
     Ok(Json(told.pop().ok_or_else(Problem::not_found)?))
 }

@@ -56,7 +56,9 @@ pub(crate) async fn warn(
     act::check(&mut fields, None, &wanted.statement, &wanted.note, true);
     fields.done()?;
     act::allow(&state, &caller, user).await?;
-    card::of(&state.db, user).await?.ok_or_else(Problem::not_found)?;
+    card::of(&state.db, &state.base, user)
+        .await?
+        .ok_or_else(Problem::not_found)?;
     let now = state.clock.now();
     let decision = Decision {
         user,

@@ -57,7 +57,7 @@ pub(crate) async fn batch(
         return Err(wrong());
     }
     Ok(Json(List {
-        items: profile::load(&state.db, Some(caller.user), &ids).await?,
+        items: profile::load(&state.db, &state.base, Some(caller.user), &ids).await?,
         next_cursor: None,
     }))
 }

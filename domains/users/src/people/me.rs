@@ -25,6 +25,6 @@ use crate::state::State;
     )
 )]
 pub(crate) async fn me(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Profile>, Problem> {
-    let profile = profile::one(&state.db, Some(caller.user), caller.user).await?;
+    let profile = profile::one(&state.db, &state.base, Some(caller.user), caller.user).await?;
     Ok(Json(profile.ok_or_else(Problem::not_found)?))
 }

@@ -47,7 +47,7 @@ pub(crate) async fn show(
             (holder.user, !holder.now)
         }
     };
-    let profile = profile::one(&state.db, viewer, user)
+    let profile = profile::one(&state.db, &state.base, viewer, user)
         .await?
         .ok_or_else(Problem::not_found)?;
     if !moved {

@@ -8,9 +8,10 @@ use nova_core::clock::Timestamp;
 use nova_domain::accounts::ClaimError;
 use nova_domain::audit::Act;
 use nova_domain::db::{Tx, UserId};
-use nova_domain::events::ProfileUpdated;
+use nova_domain::events::{ImageDeleted, ProfileUpdated};
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json};
+use nova_domain::outbox::Envelope;
 use nova_domain::{Caller, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -42,6 +43,12 @@ pub(crate) struct Change {
     /// How to speak of them.
     #[schema(max_length = 40)]
     pronouns: Option<String>,
+    /// A picture of theirs, of the kind `avatar`, by its id.
+    #[schema(max_length = 36)]
+    avatar_image_id: Option<String>,
+    /// A picture of theirs, of the kind `banner`, by its id.
+    #[schema(max_length = 36)]
+    banner_image_id: Option<String>,
     /// All of them anew, up to 5.
     #[schema(max_items = 5)]
     links: Option<Vec<Link>>,
@@ -139,10 +146,57 @@ pub(crate) async fn update(
     .bind(me)
     .execute(tx.conn())
     .await?;
+    for (field, kind, statement, id) in [
+        ("avatar_image_id", "avatar", AVATAR, &change.avatar_image_id),
+        ("banner_image_id", "banner", BANNER, &change.banner_image_id),
+    ] {
+        let Some(id) = id else { continue };
+        let path = if id.is_empty() {
+            None
+        } else {
+            let path = state.images.path(&mut tx, me, kind, id).await?;
+            let none = || {
+                Problem::invalid("some fields are not as they must be")
+                    .field(field, format!("you have no picture of the kind {kind} with this id"))
+            };
+            Some(path.ok_or_else(none)?)
+        };
+        sqlx::query(statement)
+            .bind(id.to_lowercase())
+            .bind(path)
+            .bind(me)
+            .execute(tx.conn())
+            .await?;
+    }
     tx.emit(&ProfileUpdated { user: me }, Some(me), now).await?;
     tx.commit().await?;
-    let profile = profile::one(&state.db, Some(me), me).await?;
+    let profile = profile::one(&state.db, &state.base, Some(me), me).await?;
     Ok(Json(profile.ok_or_else(Problem::not_found)?))
+}
+
+const AVATAR: &str = "UPDATE users_profiles SET avatar_image = $1, avatar_url = $2 WHERE user_id = $3";
+const BANNER: &str = "UPDATE users_profiles SET banner_image = $1, banner_url = $2 WHERE user_id = $3";
+
+/// A picture is gone: whoever showed themselves by it does so no more.
+pub(crate) async fn image_gone(tx: &mut Tx, envelope: Envelope<ImageDeleted>) -> anyhow::Result<()> {
+    let ImageDeleted { image, owner } = envelope.event;
+    let avatar =
+        "UPDATE users_profiles SET avatar_image = '', avatar_url = NULL WHERE user_id = $1 AND avatar_image = $2";
+    let banner =
+        "UPDATE users_profiles SET banner_image = '', banner_url = NULL WHERE user_id = $1 AND banner_image = $2";
+    let mut changed = 0;
+    for statement in [avatar, banner] {
+        let done = sqlx::query(statement)
+            .bind(owner)
+            .bind(image.as_str())
+            .execute(tx.conn())
+            .await?;
+        changed += done.rows_affected();
+    }
+    if changed > 0 {
+        tx.emit(&ProfileUpdated { user: owner }, None, envelope.at).await?;
+    }
+    Ok(())
 }
 
 /// Gives the person another name. The one they had stays theirs for a while, so that nobody steps into their shoes the moment they leave them.

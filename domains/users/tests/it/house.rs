@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
 use nova_core::clock::{Clock, Timestamp};
 use nova_core::store::BoxFuture;
-use nova_domain::accounts::{Accounts, ClaimError, Directory, Standing};
+use nova_domain::accounts::{Accounts, ClaimError, Directory, Images, Standing};
 use nova_domain::db::{Db, Error, SessionId, Tx, UserId};
 use nova_domain::events::{
     BlockCreated, FollowCreated, FollowRemoved, FollowRequested, ModerationAction, ProfileUpdated, ReportCreated,
@@ -66,6 +66,23 @@ impl Accounts for Book {
     }
 }
 
+/// Pictures as the media domain keeps them: id, owner and kind to path.
+#[derive(Default)]
+pub(crate) struct Album(pub(crate) Mutex<HashMap<(String, UserId, &'static str), String>>);
+
+impl Images for Album {
+    fn path<'a>(
+        &'a self,
+        _tx: &'a mut Tx,
+        owner: UserId,
+        kind: &'static str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        let path = self.0.lock().unwrap().get(&(id.to_owned(), owner, kind)).cloned();
+        Box::pin(std::future::ready(Ok(path)))
+    }
+}
+
 /// Another domain with posts in it.
 #[derive(Default)]
 pub(crate) struct Shelf(pub(crate) Mutex<HashMap<String, Exhibit>>);
@@ -99,6 +116,7 @@ pub(crate) struct House {
     router: Router,
     book: Arc<Book>,
     pub(crate) shelf: Arc<Shelf>,
+    pub(crate) album: Arc<Album>,
     heard: Heard,
     relay: Arc<Relay>,
 }
@@ -157,10 +175,12 @@ pub(crate) fn build(db: &Db, limits: Limits, config: Config) -> House {
     };
     let book = Arc::new(Book::default());
     let shelf = Arc::new(Shelf::default());
+    let album = Arc::new(Album::default());
     let mut domain = nova_users::domain_with(
         &context,
         config,
         Arc::clone(&book) as Arc<dyn Accounts>,
+        Arc::clone(&album) as Arc<dyn Images>,
         vec![Arc::clone(&shelf) as Arc<dyn Reportable>],
     );
     let heard = Heard::default();
@@ -179,7 +199,7 @@ pub(crate) fn build(db: &Db, limits: Limits, config: Config) -> House {
     Domain::join(&[domain, listener], &context);
     let (router, api) = OpenApiRouter::new().nest("/api/v1", routes).split_for_parts();
     House {
-        directory: nova_users::directory(db.clone()),
+        directory: nova_users::directory(db.clone(), ""),
         relay: Relay::new(db.clone(), clock.clone()),
         db: db.clone(),
         api: serde_json::to_value(api).expect("a description"),
@@ -189,6 +209,7 @@ pub(crate) fn build(db: &Db, limits: Limits, config: Config) -> House {
         router,
         book,
         shelf,
+        album,
         heard,
     }
 }
@@ -285,6 +306,13 @@ impl House {
 
     pub(crate) async fn post(&self, caller: &Caller, path: &str, body: Value) -> Answer {
         self.call(caller, "POST", path, body).await
+    }
+
+    /// Somebody else says that `event` happened.
+    pub(crate) async fn say<E: Event>(&self, event: &E) {
+        let mut tx = self.db.begin().await.expect("a transaction");
+        tx.emit(event, None, self.clock.now()).await.expect("an event");
+        tx.commit().await.expect("a commit");
     }
 
     /// What was said since the last time, in order.

@@ -1,5 +1,6 @@
 //! What people say about themselves, and who sees it.
 
+use nova_domain::events::ImageDeleted;
 use nova_domain::testing;
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ async fn a_profile_is_changed_piece_by_piece_and_shown_to_everybody() {
             seen.body,
             json!({
                 "id": alice.user.to_string(), "username": "alice", "display_name": "Alice A.", "avatar_url": null,
-                "bio": "**hi** <script>alert(1)</script>",
+                "banner_url": null, "bio": "**hi** <script>alert(1)</script>",
                 "bio_html": "<p><strong>hi</strong> &lt;script&gt;alert(1)&lt;/script&gt;</p>", "location": "", "pronouns": "she/her",
                 "links": [{"title": "Home", "url": "https://example.org/"}], "privacy_level": "public", "indexable": false,
                 "followers_count": 0, "following_count": 0, "created_at": "2026-11-23T23:59:59.000Z", "relationship": null
@@ -167,5 +168,60 @@ async fn preferences_are_those_of_who_has_not_looked_until_they_are_set() {
             assert_eq!(refused.status, 422, "{bad}");
         }
         assert_eq!(house.get(&alice, "/users/me/preferences").await.body, wanted);
+    }
+}
+
+#[tokio::test]
+async fn people_show_themselves_by_pictures_of_their_own_as_long_as_these_are_there() {
+    for db in testing::databases().await {
+        let house = house(&db);
+        let (alice, bob) = (house.viewer("alice").await, house.viewer("bob").await);
+        let id = |n: u32| format!("0190a5b4-0000-7000-8000-00000000000{n}");
+        let mut album = house.album.0.lock().unwrap();
+        album.insert((id(1), alice.user, "avatar"), "/media/images/a/256.jpg".into());
+        album.insert((id(2), alice.user, "banner"), "/media/images/b/1500.jpg".into());
+        drop(album);
+        let both = json!({"avatar_image_id": id(1), "banner_image_id": id(2)});
+        let changed = house.call(&alice, "PATCH", "/users/me", both.clone()).await;
+        assert_eq!(
+            (changed.at("/avatar_url"), changed.at("/banner_url")),
+            (&json!("/media/images/a/256.jpg"), &json!("/media/images/b/1500.jpg"))
+        );
+        let card = house.directory.card(alice.user).await.unwrap().unwrap();
+        assert_eq!(card.avatar_url.as_deref(), Some("/media/images/a/256.jpg"));
+        // Not another's, and not one that is for something else.
+        for (who, body) in [
+            (&bob, both),
+            (&alice, json!({"avatar_image_id": id(2)})),
+            (&alice, json!({"avatar_image_id": "x"})),
+        ] {
+            let refused = house.call(who, "PATCH", "/users/me", body).await;
+            assert_eq!(
+                (refused.status, refused.at("/errors/0/field")),
+                (422, &json!("avatar_image_id"))
+            );
+        }
+        let taken = house
+            .call(&alice, "PATCH", "/users/me", json!({"banner_image_id": ""}))
+            .await;
+        assert_eq!(
+            (taken.at("/avatar_url").is_string(), taken.at("/banner_url")),
+            (true, &Value::Null)
+        );
+        house.heard().await;
+        // Another picture of hers is gone, and then the one that she shows.
+        for (image, there) in [(id(2), true), (id(1), false)] {
+            house
+                .say(&ImageDeleted {
+                    image,
+                    owner: alice.user,
+                })
+                .await;
+            house.heard().await;
+            assert_eq!(
+                house.get(None, "/users/alice").await.at("/avatar_url").is_string(),
+                there
+            );
+        }
     }
 }

@@ -17,6 +17,7 @@ use nova_domain::{Caller, Problem};
 
 use super::{answer, expires, number, speaks_tus, write};
 use crate::domain::State;
+use crate::quota;
 use crate::upload::{Row, UploadId};
 use crate::video::VideoId;
 
@@ -103,12 +104,10 @@ pub(crate) async fn create(
         expires_at: now.0 + i64::from(state.config.upload_hours) * 3_600_000_000,
     };
     let mut tx = state.db.begin().await?;
-    let (open, coming): (i64, i64) = sqlx::query_as(
-        "SELECT CAST(COUNT(*) AS BIGINT), CAST(COALESCE(SUM(length), 0) AS BIGINT) FROM media_uploads WHERE owner_user_id = $1",
-    )
-    .bind(caller.user)
-    .fetch_one(tx.conn())
-    .await?;
+    let open: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM media_uploads WHERE owner_user_id = $1")
+        .bind(caller.user)
+        .fetch_one(tx.conn())
+        .await?;
     if open >= i64::from(state.config.most_uploads) {
         let most = format!(
             "at most {} uploads at a time: finish or delete one first",
@@ -116,17 +115,7 @@ pub(crate) async fn create(
         );
         return Err(Problem::conflict(most));
     }
-    let kept: i64 =
-        sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM media_videos WHERE owner_user_id = $1")
-            .bind(caller.user)
-            .fetch_one(tx.conn())
-            .await?;
-    let quota = i64::try_from(state.config.storage_bytes).unwrap_or(i64::MAX);
-    if quota > 0 && kept.saturating_add(coming).saturating_add(row.length) > quota {
-        return Err(Problem::conflict(
-            "there is no room left for this account: delete a video first",
-        ));
-    }
+    quota::check(&mut tx, &state.config, caller.user, row.length).await?;
     // Nobody can guess where it will lie.
     let folder: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
     sqlx::query(

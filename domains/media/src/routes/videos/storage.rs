@@ -7,15 +7,18 @@ use utoipa::ToSchema;
 
 use crate::domain::State;
 
-/// What the caller's videos take.
+/// What the caller's videos and pictures take.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Storage {
     videos: i64,
+    images: i64,
     /// Bytes in the store; of what is on air, nothing before it is whole.
     bytes: i64,
+    /// Bytes that may be there; `null` when there is no bound.
+    limit: Option<u64>,
 }
 
-/// What the caller's videos take in the store.
+/// What the caller's videos and pictures take in the store.
 #[utoipa::path(
     get, path = "/storage", tag = "videos", operation_id = "storage", security(("bearer" = [])),
     responses(
@@ -25,11 +28,21 @@ pub(crate) struct Storage {
     )
 )]
 pub(crate) async fn storage(Shared(state): Shared<State>, caller: Caller) -> Result<Json<Storage>, Problem> {
-    let (videos, bytes): (i64, i64) = sqlx::query_as(
-        "SELECT CAST(COUNT(*) AS BIGINT), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM media_videos WHERE owner_user_id = $1",
-    )
-    .bind(caller.user)
-    .fetch_one(state.db.read())
-    .await?;
-    Ok(Json(Storage { videos, bytes }))
+    let mut sums = [(0_i64, 0_i64); 2];
+    for (sum, table) in sums.iter_mut().zip(["media_videos", "media_images"]) {
+        let sql = format!(
+            "SELECT CAST(COUNT(*) AS BIGINT), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM {table} WHERE owner_user_id = $1"
+        );
+        *sum = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(caller.user)
+            .fetch_one(state.db.read())
+            .await?;
+    }
+    let [(videos, of_videos), (images, of_images)] = sums;
+    Ok(Json(Storage {
+        videos,
+        images,
+        bytes: of_videos.saturating_add(of_images),
+        limit: Some(state.config.storage_bytes).filter(|most| *most > 0),
+    }))
 }

@@ -1,0 +1,49 @@
+use axum::extract::State as Shared;
+use http::StatusCode;
+use nova_domain::audit::Act;
+use nova_domain::http::problem::Details;
+use nova_domain::http::{Client, Path};
+use nova_domain::{Caller, Problem};
+
+use super::show::visible;
+use crate::domain::State;
+use crate::image;
+
+/// Deletes a picture and its objects. Profiles that show it show it no more. Caches may keep what they have for as long as they like: an address never
+/// leads to another picture. Moderators may delete the pictures of others.
+#[utoipa::path(
+    delete, path = "/images/{id}", tag = "images", operation_id = "delete_image", security(("bearer" = [])),
+    params(("id" = String, Path, description = "Its id")),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
+        (status = 403, description = "It belongs to somebody else", body = Details, content_type = "application/problem+json"),
+        (status = 404, description = "No such picture, or not to be known", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn delete(
+    Shared(state): Shared<State>,
+    client: Client,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let row = visible(&state, &id, Some(&caller)).await?;
+    if !caller.may_moderate(row.owner_user_id) {
+        return Err(Problem::forbidden("this picture belongs to somebody else"));
+    }
+    let now = state.clock.now();
+    let mut tx = state.db.begin().await?;
+    if !image::remove(&mut tx, row.id, row.owner_user_id, &row.folder, now).await? {
+        return Err(Problem::not_found());
+    }
+    let own = caller.user == row.owner_user_id;
+    let act = Act {
+        actor: Some(caller.user),
+        action: "media.image_deleted",
+        subject: Some(row.id.to_string()),
+        detail: if own { "owner" } else { "moderator" },
+    };
+    tx.audit(act, Some(&client), now).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
