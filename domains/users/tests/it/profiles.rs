@@ -177,10 +177,11 @@ async fn people_show_themselves_by_pictures_of_their_own_as_long_as_these_are_th
         let house = house(&db);
         let (alice, bob) = (house.viewer("alice").await, house.viewer("bob").await);
         let id = |n: u32| format!("0190a5b4-0000-7000-8000-00000000000{n}");
-        let mut album = house.album.0.lock().unwrap();
-        album.insert((id(1), alice.user, "avatar"), "/media/images/a/256.jpg".into());
-        album.insert((id(2), alice.user, "banner"), "/media/images/b/1500.jpg".into());
-        drop(album);
+        {
+            let mut album = house.album.0.lock().unwrap();
+            album.insert((id(1), alice.user, "avatar"), "/media/images/a/256.jpg".into());
+            album.insert((id(2), alice.user, "banner"), "/media/images/b/1500.jpg".into());
+        }
         let both = json!({"avatar_image_id": id(1), "banner_image_id": id(2)});
         let changed = house.call(&alice, "PATCH", "/users/me", both.clone()).await;
         assert_eq!(
