@@ -134,8 +134,18 @@ pub(crate) enum CreateError {
 }
 
 /// Makes an account with its profile. Its address must have been proved, or be vouched for.
+/// Nothing is written when the name cannot be had, so another can be tried in the same transaction.
 pub(crate) async fn create(state: &State, tx: &mut Tx, new: &New<'_>, now: Timestamp) -> Result<UserId, CreateError> {
     let id = UserId::new(now);
+    let known: Option<UserId> = sqlx::query_scalar("SELECT id FROM identity_users WHERE email_folded = $1")
+        .bind(fold(new.email))
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(Error::from)?;
+    if known.is_some() {
+        return Err(CreateError::EmailTaken);
+    }
+    state.directory.claim(tx, id, new.username, now).await?;
     let inserted = sqlx::query(
         "INSERT INTO identity_users (id, email, email_folded, password_scheme, password_hash, password_alone, role, created_at) VALUES ($1, $2, $3, $4, \
          $5, 1, $6, $7) ON CONFLICT (email_folded) DO NOTHING",
@@ -153,7 +163,6 @@ pub(crate) async fn create(state: &State, tx: &mut Tx, new: &New<'_>, now: Times
     if inserted.rows_affected() == 0 {
         return Err(CreateError::EmailTaken);
     }
-    state.directory.claim(tx, id, new.username, now).await?;
     let registered = UserRegistered {
         user: id,
         username: new.username.to_owned(),
@@ -163,19 +172,22 @@ pub(crate) async fn create(state: &State, tx: &mut Tx, new: &New<'_>, now: Times
     Ok(id)
 }
 
-/// 409 when nothing would be left to log in with: neither a password, nor a passkey, nor an identity at a provider.
-pub(crate) async fn require_way_in(tx: &mut Tx, user: &User) -> Result<(), Problem> {
+/// 409 when nothing would be left to log in with: neither a password, nor a passkey, nor an identity at a provider that this server still has.
+pub(crate) async fn require_way_in(state: &State, tx: &mut Tx, user: &User) -> Result<(), Problem> {
     if user.password().is_some() {
         return Ok(());
     }
-    let ways: i64 = sqlx::query_scalar(
-        "SELECT CAST((SELECT COUNT(*) FROM identity_links WHERE user_id = $1) + (SELECT COUNT(*) FROM identity_passkeys WHERE user_id = $1) AS BIGINT)",
-    )
-    .bind(user.id)
-    .fetch_one(tx.conn())
-    .await
-    .map_err(Error::from)?;
-    if ways > 0 {
+    let passkey: Option<String> = sqlx::query_scalar("SELECT id FROM identity_passkeys WHERE user_id = $1 LIMIT 1")
+        .bind(user.id)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(Error::from)?;
+    let providers: Vec<String> = sqlx::query_scalar("SELECT DISTINCT provider FROM identity_links WHERE user_id = $1")
+        .bind(user.id)
+        .fetch_all(tx.conn())
+        .await
+        .map_err(Error::from)?;
+    if passkey.is_some() || providers.iter().any(|name| state.providers.get(name).is_some()) {
         return Ok(());
     }
     Err(Problem::conflict(

@@ -5,6 +5,7 @@
 //! HTTP client is an argument: [`http()`] in production. Providers' peculiarities are in [`Kind`] and nowhere else.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -121,9 +122,20 @@ fn apple_secret(team: &str, key_id: &str, key: &[u8], client_id: &str, now: Time
     jsonwebtoken::encode(&header, &claims, &jsonwebtoken::EncodingKey::from_ec_der(key)).map_err(|_| Error::AppleKey)
 }
 
-/// What a provider says of itself, its keys included. To be fetched anew once a day, and when a key is not found.
+/// What a provider says of itself, its keys included. To be fetched anew once a day; [`finish`] does so when it meets a key that it does not know.
 #[derive(Clone, Debug)]
-pub struct Discovered(Option<Box<CoreProviderMetadata>>);
+pub struct Discovered(Option<Arc<CoreProviderMetadata>>);
+
+impl Discovered {
+    /// Both came with one answer of the provider.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
 
 /// Asks a provider what it says of itself (OpenID Connect Discovery 1.0 section 4).
 pub async fn discover<H>(provider: &Provider, http: &H) -> Result<Discovered, Error>
@@ -136,7 +148,7 @@ where
     let issuer = IssuerUrl::new(provider.issuer().to_owned()).map_err(|error| Error::Provider(error.to_string()))?;
     let metadata = CoreProviderMetadata::discover_async(issuer, http).await;
     metadata
-        .map(|metadata| Discovered(Some(Box::new(metadata))))
+        .map(|metadata| Discovered(Some(Arc::new(metadata))))
         .map_err(|error| Error::Provider(error.to_string()))
 }
 
@@ -268,6 +280,9 @@ pub enum Error {
     /// The ID token is not right: signature, audience, issuer, time or nonce.
     #[error("the ID token: {0}")]
     IdToken(String),
+    /// No key of the provider's has signed the ID token.
+    #[error("the ID token: its signature is none of the provider's")]
+    UnknownKey,
     /// The configured key of Apple's is none.
     #[error("the configured Apple key is not a P-256 key in PKCS#8 form")]
     AppleKey,
@@ -302,10 +317,11 @@ fn check_callback(provider: &Provider, flow: &Flow, callback: &Callback, now: Ti
 }
 
 /// Ends a sign-in: exchanges the code, checks what comes for it, and says who it is. The caller has taken the flow out of its store, so
-/// that a callback counts once.
+/// that a callback counts once. `discovered` is renewed when the provider has taken a new key since: the code is spent by then, so that a second
+/// call could not mend it.
 pub async fn finish<H>(
     provider: &Provider,
-    discovered: &Discovered,
+    discovered: &mut Discovered,
     flow: &Flow,
     callback: &Callback,
     now: Timestamp,
@@ -322,7 +338,14 @@ where
     let token = answer
         .id_token
         .ok_or_else(|| Error::IdToken("there is none".to_owned()))?;
-    let claims = verify(&token, metadata.jwks())?;
+    let claims = match verify(&token, metadata.jwks()) {
+        Err(Error::UnknownKey) => {
+            *discovered = discover(provider, http).await?;
+            let metadata = discovered.0.as_ref().ok_or(Error::UnknownKey)?;
+            verify(&token, metadata.jwks())?
+        }
+        verified => verified?,
+    };
     let named_twice = matches!(provider.kind, Kind::Google { .. }) && claims.iss == "accounts.google.com";
     if claims.iss != provider.issuer() && !named_twice {
         return Err(Error::Issuer {
@@ -436,7 +459,7 @@ fn verify(token: &str, keys: &CoreJsonWebKeySet) -> Result<IdToken, Error> {
         .map(|key| key.verify_signature(&head.alg, message.as_bytes(), &signature))
         .any(|result| result.is_ok());
     if !signed {
-        return Err(Error::IdToken("its signature is none of the provider's".to_owned()));
+        return Err(Error::UnknownKey);
     }
     serde_json::from_slice(&part(claims)?).map_err(|error| Error::IdToken(error.to_string()))
 }
@@ -626,7 +649,7 @@ pub fn link(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use serde_json::{Value, json};
 
@@ -661,6 +684,7 @@ mod tests {
     struct Double {
         issuer: String,
         claims: Value,
+        key: &'static str,
         asked: Arc<Mutex<Vec<(String, String)>>>,
     }
 
@@ -677,8 +701,14 @@ mod tests {
                     "iss": provider.issuer(), "sub": "248289", "aud": "nova", "iat": seconds, "exp": seconds + 300,
                     "nonce": flow.map(|flow| flow.nonce.clone()), "email": "alice@example.org", "email_verified": true, "name": "Alice",
                 }),
+                key: PUBLIC,
                 asked: Arc::default(),
             }
+        }
+
+        fn key(mut self, key: &'static str) -> Self {
+            self.key = key;
+            self
         }
 
         fn claim(mut self, name: &str, value: Value) -> Self {
@@ -700,7 +730,7 @@ mod tests {
                     "id_token_signing_alg_values_supported": ["EdDSA"],
                 })
             } else if uri.ends_with("/jwks") {
-                json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "k", "x": PUBLIC }] })
+                json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "k", "x": self.key }] })
             } else if uri.ends_with("/token") {
                 jws::install();
                 let seed = BASE64URL_NOPAD.decode(SEED.as_bytes()).unwrap();
@@ -745,15 +775,15 @@ mod tests {
     }
 
     async fn with_claim(provider: &Provider, name: &str, value: Value) -> Result<Identity, Error> {
-        let (discovered, _, flow) = begin(provider).await;
+        let (mut discovered, _, flow) = begin(provider).await;
         let double = Double::new(provider, Some(&flow)).claim(name, value);
-        finish(provider, &discovered, &flow, &back(&flow), NOW, &double.http()).await
+        finish(provider, &mut discovered, &flow, &back(&flow), NOW, &double.http()).await
     }
 
     #[tokio::test]
     async fn somebody_signs_in_with_pkce_state_and_nonce() {
         let provider = any();
-        let (discovered, url, flow) = begin(&provider).await;
+        let (mut discovered, url, flow) = begin(&provider).await;
         let url = Url::parse(&url).unwrap();
         let asked: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
         assert_eq!(url.host_str(), Some("op.example"));
@@ -767,7 +797,7 @@ mod tests {
         assert!(!url.as_str().contains(&flow.verifier) && !url.as_str().contains("s3cret"));
 
         let double = Double::new(&provider, Some(&flow));
-        let identity = finish(&provider, &discovered, &flow, &back(&flow), NOW, &double.http())
+        let identity = finish(&provider, &mut discovered, &flow, &back(&flow), NOW, &double.http())
             .await
             .unwrap();
         let expected = Identity {
@@ -786,12 +816,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_is_new_at_the_provider_costs_nobody_their_sign_in() {
+        let provider = any();
+        let old = Double::new(&provider, None).key("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURA");
+        let mut discovered = discover(&provider, &old.http()).await.unwrap();
+        let (_, flow) = start(&provider, &discovered, NOW, &Random::seeded(1)).unwrap();
+        let before = discovered.clone();
+        let double = Double::new(&provider, Some(&flow));
+        let identity = finish(&provider, &mut discovered, &flow, &back(&flow), NOW, &double.http())
+            .await
+            .unwrap();
+        assert_eq!(identity.subject, "248289");
+        assert!(!discovered.is(&before), "the new keys are kept");
+        let asked = double.asked.lock().unwrap().clone();
+        let codes = asked.iter().filter(|(uri, _)| uri.ends_with("/token")).count();
+        assert_eq!(codes, 1, "the code is spent once: {asked:?}");
+    }
+
+    #[tokio::test]
     async fn an_answer_to_another_flow_is_refused() {
         let provider = any();
-        let (discovered, _, flow) = begin(&provider).await;
+        let (mut discovered, _, flow) = begin(&provider).await;
         let http = Double::new(&provider, Some(&flow)).http();
-        let try_it = async |provider: &Provider, callback: Callback, now| {
-            finish(provider, &discovered, &flow, &callback, now, &http)
+        let mut try_it = async |provider: &Provider, callback: Callback, now| {
+            finish(provider, &mut discovered, &flow, &callback, now, &http)
                 .await
                 .unwrap_err()
         };
@@ -893,7 +941,7 @@ mod tests {
             "a.b".to_owned(),
             String::new(),
         ] {
-            assert!(matches!(verify(&token, keys), Err(Error::IdToken(_))), "{token}");
+            assert!(matches!(verify(&token, keys), Err(Error::IdToken(_) | Error::UnknownKey)), "{token}");
         }
     }
 
@@ -941,7 +989,7 @@ mod tests {
             key_id: "KEY".to_owned(),
             key: key.as_ref().to_vec(),
         });
-        let (discovered, url, flow) = begin(&provider).await;
+        let (mut discovered, url, flow) = begin(&provider).await;
         assert!(url.contains("response_mode=form_post") && provider.posts_callback());
         let double = Double::new(&provider, Some(&flow))
             .claim("name", Value::Null)
@@ -952,7 +1000,7 @@ mod tests {
             ),
             ..back(&flow)
         };
-        let identity = finish(&provider, &discovered, &flow, &callback, NOW, &double.http())
+        let identity = finish(&provider, &mut discovered, &flow, &callback, NOW, &double.http())
             .await
             .unwrap();
         assert_eq!(identity.name.as_deref(), Some("Alice Liddell"));
@@ -994,10 +1042,10 @@ mod tests {
         let provider = provider(Kind::Facebook {
             app_secret: "s3cret".to_owned(),
         });
-        let (discovered, url, flow) = begin(&provider).await;
+        let (mut discovered, url, flow) = begin(&provider).await;
         assert!(url.starts_with("https://www.facebook.com/v23.0/dialog/oauth?"), "{url}");
         let double = Double::new(&provider, Some(&flow));
-        let identity = finish(&provider, &discovered, &flow, &back(&flow), NOW, &double.http())
+        let identity = finish(&provider, &mut discovered, &flow, &back(&flow), NOW, &double.http())
             .await
             .unwrap();
         assert_eq!((identity.subject.as_str(), identity.email_verified), ("1000123", false));

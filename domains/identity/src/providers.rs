@@ -87,16 +87,10 @@ impl Providers {
         self.known.keys().map(String::as_str)
     }
 
-    /// What the provider says of itself; asked anew once a day, and when `fresh` is wanted.
-    pub(crate) async fn discover(
-        &self,
-        provider: &Provider,
-        now: Timestamp,
-        fresh: bool,
-    ) -> Result<Discovered, oidc::Error> {
+    /// What the provider says of itself; asked anew once a day.
+    pub(crate) async fn discover(&self, provider: &Provider, now: Timestamp) -> Result<Discovered, oidc::Error> {
         let known = self.lock().get(&provider.name).cloned();
         if let Some((discovered, at)) = known
-            && !fresh
             && now.0 - at < DISCOVERED_MICROS
         {
             return Ok(discovered);
@@ -115,18 +109,16 @@ impl Providers {
         callback: &Callback,
         now: Timestamp,
     ) -> Result<Identity, oidc::Error> {
-        let mut finished = Err(oidc::Error::State);
-        for fresh in [false, true] {
-            let discovered = self.discover(provider, now, fresh).await?;
-            let (provider, flow, callback) = (provider.clone(), flow.clone(), callback.clone());
-            finished = apart(move || async move {
-                oidc::finish(&provider, &discovered, &flow, &callback, now, &oidc::http()).await
-            })
-            .await;
-            // A key that is not known may be a new one; nothing else is mended by asking again.
-            if !matches!(&finished, Err(oidc::Error::IdToken(why)) if why.contains("key")) {
-                break;
-            }
+        let known = self.discover(provider, now).await?;
+        let (mut discovered, asked) = (known.clone(), provider.clone());
+        let (flow, callback) = (flow.clone(), callback.clone());
+        let (finished, discovered) = apart(move || async move {
+            let finished = oidc::finish(&asked, &mut discovered, &flow, &callback, now, &oidc::http()).await;
+            Ok((finished, discovered))
+        })
+        .await?;
+        if !discovered.is(&known) {
+            self.lock().insert(provider.name.clone(), (discovered, now.0));
         }
         finished
     }

@@ -363,6 +363,17 @@ pub(crate) async fn end(
     Ok(())
 }
 
+/// The session of `user` has not ended.
+pub(crate) async fn is_open(tx: &mut Tx, user: UserId, session: SessionId) -> Result<bool, Error> {
+    let open: Option<SessionId> =
+        sqlx::query_scalar("SELECT id FROM identity_sessions WHERE id = $1 AND user_id = $2 AND ended_at IS NULL")
+            .bind(session)
+            .bind(user)
+            .fetch_optional(tx.conn())
+            .await?;
+    Ok(open.is_some())
+}
+
 /// Ends every session of a person but one.
 pub(crate) async fn end_others(
     state: &State,

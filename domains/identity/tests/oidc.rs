@@ -39,7 +39,7 @@ async fn somebody_signs_in_through_a_real_provider_and_a_code_counts_once() {
         redirect_uri: "https://nova.example/callback".to_owned(),
     };
     let (http, random, now) = (http(), Random::system(), nova_core::clock::Clock::system().now());
-    let discovered = discover(&provider, &http).await.unwrap();
+    let mut discovered = discover(&provider, &http).await.unwrap();
     let (url, flow) = start(&provider, &discovered, now, &random).unwrap();
     browser.write_all(format!("alice {url}\n").as_bytes()).await.unwrap();
     let back = lines.next_line().await.unwrap().unwrap();
@@ -60,7 +60,7 @@ async fn somebody_signs_in_through_a_real_provider_and_a_code_counts_once() {
 
     let mut stolen = flow.clone();
     stolen.verifier = "x".repeat(43);
-    let refused = finish(&provider, &discovered, &stolen, &callback, now, &http)
+    let refused = finish(&provider, &mut discovered, &stolen, &callback, now, &http)
         .await
         .unwrap_err();
     assert!(
@@ -77,7 +77,7 @@ async fn somebody_signs_in_through_a_real_provider_and_a_code_counts_once() {
         .map(|(_, value)| value.into_owned());
     let callback = Callback { code, ..callback };
     let late = Timestamp(now.0 + 599_000_000);
-    let identity = finish(&provider, &discovered, &flow, &callback, late, &http)
+    let identity = finish(&provider, &mut discovered, &flow, &callback, late, &http)
         .await
         .unwrap();
     assert_eq!(identity.subject, "alice");
@@ -86,7 +86,7 @@ async fn somebody_signs_in_through_a_real_provider_and_a_code_counts_once() {
         (Some("alice@example.org"), true)
     );
     assert_eq!(identity.name.as_deref(), Some("Alice Liddell"));
-    let again = finish(&provider, &discovered, &flow, &callback, now, &http)
+    let again = finish(&provider, &mut discovered, &flow, &callback, now, &http)
         .await
         .unwrap_err();
     assert!(matches!(again, Error::Provider(_)), "a code counts once: {again}");

@@ -1,7 +1,8 @@
 //! The browser tests of web/ui/tests against the real server: Chromium with hls.js, Shaka and dash.js.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use crate::clip;
 use crate::server::Server;
@@ -50,6 +51,47 @@ fn passes_with(file: &str, variables: &[(&str, &str)]) {
     );
 }
 
+/// The OpenID provider of identity's tests.
+struct Provider {
+    issuer: String,
+    child: Child,
+}
+
+impl Provider {
+    fn start() -> Self {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let cache = cache
+            .or_else(|| Some(std::env::home_dir()?.join(".cache")))
+            .expect("a home");
+        let mut child = Command::new("node")
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../domains/identity/tests/oidc/provider.mjs"
+            ))
+            .arg(cache.join("nova/tools/oidc"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("node; see scripts/setup");
+        let mut issuer = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut issuer)
+            .expect("the provider's first line; scripts/setup tools");
+        Self {
+            issuer: issuer.trim().to_owned(),
+            child,
+        }
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn hls_js_shaka_and_dash_js_play() {
     passes("browser/players.test.mjs");
@@ -74,8 +116,17 @@ fn the_watch_page_follows_its_broadcaster() {
 }
 
 #[test]
-fn an_account_has_passkeys_and_videos() {
-    passes("browser/account.test.mjs");
+fn an_account_has_passkeys_other_sign_ins_and_videos() {
+    let provider = Provider::start();
+    let section = |key: &str| format!("NOVA_DOMAINS__IDENTITY__PROVIDERS__OP__{key}");
+    passes_with(
+        "browser/account.test.mjs",
+        &[
+            (&section("ISSUER"), &provider.issuer),
+            (&section("CLIENT_ID"), "nova"),
+            (&section("CLIENT_SECRET"), "s3cret"),
+        ],
+    );
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(role::set))
         .routes(routes!(oauth::providers::list))
         .routes(routes!(oauth::start::start))
+        .routes(routes!(oauth::start::link))
         .routes(routes!(oauth::callback::callback, oauth::callback::posted))
         .routes(routes!(oauth::complete::complete))
         .routes(routes!(oauth::links::list))

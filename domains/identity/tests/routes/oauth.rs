@@ -89,12 +89,9 @@ fn header(answer: &Answer, name: &str) -> String {
     answer.headers[name].to_str().unwrap().to_owned()
 }
 
-/// GET of a path with a cookie and, for those who are logged in, a token.
-async fn visit(house: &House, path: &str, cookie: &str, token: Option<&str>) -> Answer {
-    let mut request = Request::builder().uri(path).header("cookie", cookie);
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
+/// GET of a path with a cookie.
+async fn visit(house: &House, path: &str, cookie: &str) -> Answer {
+    let request = Request::builder().uri(path).header("cookie", cookie);
     let mut request = request.body(axum::body::Body::empty()).unwrap();
     request.extensions_mut().insert(nova_domain::http::Client {
         ip: "192.0.2.1".parse().unwrap(),
@@ -106,8 +103,8 @@ async fn visit(house: &House, path: &str, cookie: &str, token: Option<&str>) -> 
 }
 
 /// Begins; the provider's address, and the cookie of this browser.
-async fn begin(house: &House, query: &str, token: Option<&str>) -> (String, String) {
-    let answer = visit(house, &format!("/auth/oauth/op/start{query}"), "", token)
+async fn begin(house: &House, query: &str) -> (String, String) {
+    let answer = visit(house, &format!("/auth/oauth/op/start{query}"), "")
         .await
         .expect(303);
     let cookie = header(&answer, "set-cookie");
@@ -121,10 +118,21 @@ async fn begin(house: &House, query: &str, token: Option<&str>) -> (String, Stri
     )
 }
 
+/// Begins to add an identity to the account of `token`.
+async fn begin_link(house: &House, token: &str, return_to: &str) -> (String, String) {
+    let body = json!({ "return_to": return_to });
+    let answer = house
+        .call("POST", "/auth/oauth/op/link", token, Some(body))
+        .await
+        .expect(200);
+    let cookie = header(&answer, "set-cookie");
+    (answer.text("location"), cookie.split(';').next().unwrap().to_owned())
+}
+
 /// The page that the callback leads to, and the cookie of this browser from then on.
 async fn arrive(house: &House, url: &str, cookie: &str) -> (String, String) {
     let path = url.strip_prefix("https://nova.example/api/v1").unwrap();
-    let answer = visit(house, path, cookie, None).await.expect(303);
+    let answer = visit(house, path, cookie).await.expect(303);
     let cookie = header(&answer, "set-cookie");
     (
         header(&answer, "location"),
@@ -138,16 +146,22 @@ async fn back(house: &House, url: &str, cookie: &str) -> String {
 
 /// The whole way, to the page with its fragment.
 async fn sign_in(house: &House, provider: &mut Provider, who: &str) -> (String, String) {
-    let (address, cookie) = begin(house, "?return_to=/account/streams", None).await;
+    let (address, cookie) = begin(house, "?return_to=/watch/v/1%3Ft=3%26a=%252F").await;
     let url = provider.browse(who, &address).await;
     arrive(house, &url, &cookie).await
 }
 
-fn ticket(page: &str) -> String {
-    let rest = page
-        .strip_prefix("https://nova.example/login#ticket=")
+/// What the login page reads.
+fn fragment(page: &str) -> BTreeMap<String, String> {
+    let fragment = page
+        .strip_prefix("https://nova.example/login#")
         .unwrap_or_else(|| panic!("{page}"));
-    rest.split_once('&').unwrap().0.to_owned()
+    let pairs = openidconnect::url::form_urlencoded::parse(fragment.as_bytes());
+    pairs.into_owned().collect()
+}
+
+fn ticket(page: &str) -> String {
+    fragment(page).remove("ticket").unwrap_or_else(|| panic!("{page}"))
 }
 
 async fn complete(house: &House, (page, cookie): &(String, String), totp: Option<&str>) -> Answer {
@@ -171,12 +185,9 @@ async fn complete(house: &House, (page, cookie): &(String, String), totp: Option
 #[tokio::test]
 async fn somebody_new_gets_an_account_and_comes_back_to_it() {
     for (mut provider, house) in scenes().await {
-        assert_eq!(
-            visit(&house, "/auth/oauth", "", None).await.body["providers"],
-            json!(["op"])
-        );
+        assert_eq!(visit(&house, "/auth/oauth", "").await.body["providers"], json!(["op"]));
         let page = sign_in(&house, &mut provider, "alice").await;
-        assert!(page.0.ends_with("&to=/account/streams"), "{page:?}");
+        assert_eq!(fragment(&page.0)["to"], "/watch/v/1?t=3&a=%2F", "{page:?}");
         let first = complete(&house, &page, None).await.expect(200);
         assert_eq!(first.body["user"]["username"], "alice_liddell");
         assert_eq!(first.body["user"]["email"], "alice@example.org");
@@ -235,11 +246,11 @@ async fn an_account_is_joined_when_both_sides_have_proved_the_address_and_not_ot
 #[tokio::test]
 async fn a_callback_counts_for_the_browser_that_began_it_and_once() {
     for (mut provider, house) in scenes().await {
-        let (address, cookie) = begin(&house, "", None).await;
+        let (address, cookie) = begin(&house, "").await;
         let url = provider.browse("alice", &address).await;
         let failed = "https://nova.example/login#oauth=failed";
         // Another browser: with no cookie, or with one of its own sign-in (login CSRF).
-        let (_, other) = begin(&house, "", None).await;
+        let (_, other) = begin(&house, "").await;
         assert_eq!(back(&house, &url, "").await, failed);
         assert_eq!(back(&house, &url, &other).await, failed);
         let page = arrive(&house, &url, &cookie).await;
@@ -254,7 +265,7 @@ async fn a_callback_counts_for_the_browser_that_began_it_and_once() {
         }
         assert_eq!(back(&house, &url, &cookie).await, failed, "a second time");
         // Too late.
-        let (address, cookie) = begin(&house, "", None).await;
+        let (address, cookie) = begin(&house, "").await;
         let url = provider.browse("alice", &address).await;
         house.pass(601);
         assert_eq!(back(&house, &url, &cookie).await, failed);
@@ -264,7 +275,7 @@ async fn a_callback_counts_for_the_browser_that_began_it_and_once() {
             complete(&house, &page, None).await.expect(401).body["code"],
             "ticket_gone"
         );
-        visit(&house, "/auth/oauth/nobody/start", "", None).await.expect(404);
+        visit(&house, "/auth/oauth/nobody/start", "").await.expect(404);
     }
 }
 
@@ -273,10 +284,8 @@ async fn an_identity_is_added_to_who_is_logged_in_and_belongs_to_one_account() {
     for (mut provider, house) in scenes().await {
         house.person("bob").await;
         let token = house.access("bob").await;
-        visit(&house, "/auth/oauth/op/start?link=true", "", None)
-            .await
-            .expect(401);
-        let (address, cookie) = begin(&house, "?link=true&return_to=/account", Some(&token)).await;
+        house.post("/auth/oauth/op/link", json!({})).await.expect(401);
+        let (address, cookie) = begin_link(&house, &token, "/account").await;
         let url = provider.browse("mallory", &address).await;
         assert_eq!(back(&house, &url, &cookie).await, "https://nova.example/account");
         let page = sign_in(&house, &mut provider, "mallory").await;
@@ -285,7 +294,7 @@ async fn an_identity_is_added_to_who_is_logged_in_and_belongs_to_one_account() {
         // Nobody else can add it.
         house.person("eve").await;
         let eve = house.access("eve").await;
-        let (address, cookie) = begin(&house, "?link=true", Some(&eve)).await;
+        let (address, cookie) = begin_link(&house, &eve, "/account").await;
         let url = provider.browse("mallory", &address).await;
         assert_eq!(
             back(&house, &url, &cookie).await,
@@ -295,7 +304,8 @@ async fn an_identity_is_added_to_who_is_logged_in_and_belongs_to_one_account() {
         let links = house.call("GET", "/auth/links", &token, None).await.expect(200);
         let id = links.body["items"][0]["id"].as_str().unwrap().to_owned();
         house.pass(11 * 60);
-        let refused = visit(&house, "/auth/oauth/op/start?link=true", "", Some(&token))
+        let refused = house
+            .call("POST", "/auth/oauth/op/link", &token, Some(json!({})))
             .await
             .expect(403);
         assert_eq!(refused.body["code"], "sudo_required");
@@ -337,5 +347,101 @@ async fn the_second_factor_is_asked_for_here_as_well() {
         let digits = shown(&house, &armed.secret);
         let answer = complete(&house, &page, Some(&digits)).await.expect(200);
         assert_eq!(answer.body["user"]["username"], "alice");
+    }
+}
+
+/// The attacker's identity waits in the victim's browser at the provider, and an address opened there begins to add it (forced linking).
+#[tokio::test]
+async fn an_address_that_somebody_is_made_to_open_adds_no_identity() {
+    for (mut provider, house) in scenes().await {
+        house.person("alice").await;
+        let token = house.access("alice").await;
+        let request = Request::builder()
+            .uri("/auth/oauth/op/link")
+            .header("authorization", format!("Bearer {token}"));
+        house
+            .send(request.body(axum::body::Body::empty()).unwrap())
+            .await
+            .expect(405);
+        // What the address of a sign-in begins is a sign-in, whoever is logged in and whatever it asks for.
+        let (address, cookie) = begin(&house, "?link=true").await;
+        let url = provider.browse("mallory", &address).await;
+        assert_eq!(
+            back(&house, &url, &cookie).await,
+            "https://nova.example/login#oauth=login_first"
+        );
+        let links = house.call("GET", "/auth/links", &token, None).await.expect(200);
+        assert_eq!(links.body["items"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_meanwhile_adds_no_identity() {
+    for (mut provider, house) in scenes().await {
+        house.person("alice").await;
+        let stolen = house.access("alice").await;
+        let (address, cookie) = begin_link(&house, &stolen, "/account").await;
+        let url = provider.browse("mallory", &address).await;
+        house.call("POST", "/auth/logout", &stolen, None).await;
+        assert!(!house.is_open(&stolen).await);
+        assert_eq!(
+            back(&house, &url, &cookie).await,
+            "https://nova.example/account#oauth=failed"
+        );
+        let mine = house.access("alice").await;
+        let links = house.call("GET", "/auth/links", &mine, None).await.expect(200);
+        assert_eq!(links.body["items"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_opens_nothing_once_its_identity_is_taken_away() {
+    for (mut provider, house) in scenes().await {
+        house.person("alice").await;
+        let page = sign_in(&house, &mut provider, "alice").await;
+        let token = house.access("alice").await;
+        let links = house.call("GET", "/auth/links", &token, None).await.expect(200);
+        let id = links.body["items"][0]["id"].as_str().unwrap();
+        house
+            .call("DELETE", &format!("/auth/links/{id}"), &token, None)
+            .await
+            .expect(204);
+        assert_eq!(
+            complete(&house, &page, None).await.expect(401).body["code"],
+            "ticket_gone"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_called_what_is_reserved_gets_another_name() {
+    for (mut provider, house) in scenes().await {
+        let page = sign_in(&house, &mut provider, "admin").await;
+        let answer = complete(&house, &page, None).await.expect(200);
+        let name = answer.body["user"]["username"].as_str().unwrap();
+        assert!(name.starts_with("admin") && name != "admin", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_identity_at_a_provider_that_is_no_longer_configured_is_no_way_in() {
+    for (mut provider, house) in scenes().await {
+        let page = sign_in(&house, &mut provider, "alice").await;
+        let token = complete(&house, &page, None).await.expect(200).text("access_token");
+        let (address, cookie) = begin_link(&house, &token, "/account").await;
+        let url = provider.browse("mallory", &address).await;
+        back(&house, &url, &cookie).await;
+        let mut tx = house.db.begin().await.unwrap();
+        sqlx::query("UPDATE identity_links SET provider = 'gone' WHERE subject = 'mallory'")
+            .execute(tx.conn())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let links = house.call("GET", "/auth/links", &token, None).await.expect(200);
+        let id = links.body["items"][0]["id"].as_str().unwrap();
+        house
+            .call("DELETE", &format!("/auth/links/{id}"), &token, None)
+            .await
+            .expect(409);
     }
 }

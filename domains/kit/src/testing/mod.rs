@@ -253,6 +253,9 @@ impl Directory for Names {
         _now: Timestamp,
     ) -> BoxFuture<'a, Result<(), ClaimError>> {
         Box::pin(async move {
+            if name.eq_ignore_ascii_case("admin") {
+                return Err(ClaimError::Reserved);
+            }
             let made = sqlx::query(
                 "INSERT INTO test_names (folded, name, user_id) VALUES ($1, $2, $3) ON CONFLICT (folded) DO NOTHING",
             )

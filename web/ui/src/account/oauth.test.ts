@@ -3,6 +3,7 @@ import { readArrival } from './oauth';
 
 test('a ticket comes with a page of this app', () => {
   expect(readArrival('#ticket=nova_ln_x&to=/account/streams')).toEqual({ ticket: 'nova_ln_x', to: '/account/streams', refused: '' });
+  expect(readArrival('#ticket=nova_ln_x&to=%2Fwatch%2Fv%2F1%3Ft%3D3%26a%3D1')?.to).toBe('/watch/v/1?t=3&a=1');
   expect(readArrival('#ticket=nova_ln_x&to=https://evil.example')?.to).toBe('/account');
 });
 

@@ -17,6 +17,9 @@ const REFUSED: Record<string, string> = {
   taken: 'This identity belongs to another account.',
 };
 
+/** A provider as people call it, from its name in paths. */
+export const called = (provider: string): string => provider.charAt(0).toUpperCase() + provider.slice(1);
+
 export function readArrival(hash: string): Arrival | null {
   const found = new URLSearchParams(hash.replace(/^#/, ''));
   const [ticket, refused] = [found.get('ticket'), found.get('oauth')];

@@ -1,4 +1,4 @@
-// Somebody with an account: logs in, makes a passkey, logs in with it, uploads a video and watches it.
+// Somebody with an account: logs in, makes a passkey, adds a sign-in through a provider, logs in with either, uploads a video and watches it.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -49,7 +49,7 @@ after(async () => {
   if (folder) await rm(folder, { recursive: true });
 });
 
-test('a passkey is made, opens the account, and a film goes up and plays', { skip }, async () => {
+test('a passkey and another sign-in open the account, and a film goes up and plays', { skip }, async () => {
   const { page, complaints, close } = await openPage(browser, DESKTOP, { quiet404: true });
   const devices = await page.context().newCDPSession(page);
   await devices.send('WebAuthn.enable');
@@ -64,6 +64,37 @@ test('a passkey is made, opens the account, and a film goes up and plays', { ski
   await page.getByRole('button', { name: 'Add a passkey' }).click();
   await page.getByText('My laptop opens your account from now on.').waitFor();
   assert.deepEqual(await axeFindings(page), []);
+
+  // Somebody else's provider, with its own page; the font of that page is not on this machine.
+  await page.route('https://fonts.googleapis.com/**', (route) => route.fulfill({ contentType: 'text/css', body: '' }));
+  const atProvider = async (login) => {
+    for (;;) {
+      await page.waitForLoadState();
+      if (new URL(page.url()).port === new URL(url).port) return;
+      const field = page.locator('input[name=login]');
+      if (await field.count()) {
+        await field.fill(login);
+        await page.fill('input[name=password]', 'x');
+      }
+      const left = page.waitForEvent('framenavigated');
+      await page.locator('button[type=submit]').click();
+      await left;
+    }
+  };
+  await page.getByRole('button', { name: 'Add Op' }).click();
+  await page.waitForURL('**/interaction/**');
+  await atProvider('mallory');
+  await page.getByText('alice@example.org, added').waitFor();
+  assert.deepEqual(await axeFindings(page), []);
+
+  await page.getByRole('button', { name: 'Log out' }).first().click();
+  await page.waitForFunction(() => !document.cookie.includes('__Host-nova_csrf'));
+  await page.goto(`${url}/login?next=/account`);
+  await page.getByRole('link', { name: 'Log in with Op' }).click();
+  await atProvider('mallory');
+  await page.getByText('alice@example.org, added').waitFor();
+  await page.getByRole('listitem').filter({ hasText: 'alice@example.org' }).getByRole('button', { name: 'Remove' }).click();
+  await page.getByText('alice@example.org, added').waitFor({ state: 'detached' });
 
   await page.getByRole('button', { name: 'Log out' }).first().click();
   await page.waitForFunction(() => !document.cookie.includes('__Host-nova_csrf'));

@@ -11,16 +11,17 @@ use nova_domain::http::caller::cookie;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Path, Query};
 use nova_domain::{Problem, Role};
+use openidconnect::url::form_urlencoded;
 use subtle::ConstantTimeEq;
 
-use super::{Begun, COOKIE, Ticket, flow_id, keep, take};
+use super::{Begun, COOKIE, Ticket, flow_id, keep, owner, take};
 use crate::account::{self, CreateError};
 use crate::authenticate::hex;
 use crate::domain::{Registration, State};
 use crate::flow;
 use crate::oidc::{self, Account, Callback, Identity, Link, Provider};
-use crate::post;
 use crate::secret::{Purpose, Secret};
+use crate::{post, session};
 
 /// How long a ticket is good: until the page has opened, and a person has found their authenticator app.
 const TICKET_MICROS: i64 = 5 * 60_000_000;
@@ -116,7 +117,7 @@ async fn answer(
         Ok((begun, identity)) => {
             let mut tx = state.db.begin().await?;
             match join(state, &mut tx, client, provider, &begun, &identity, now).await? {
-                Ok(user) if begun.add_to == Some(user) => {
+                Ok(_) if begun.add_to.is_some() => {
                     tx.commit().await?;
                     state.page(&begun.return_to, "")
                 }
@@ -125,14 +126,18 @@ async fn answer(
                     cookie_now = Some(hex(&state.random.bytes::<32>()));
                     let ticket = Ticket {
                         user,
-                        provider: provider.name.clone(),
+                        issuer: identity.issuer,
+                        subject: identity.subject,
                         browser: cookie_now.clone().unwrap_or_default(),
                         expires_at: now.0 + TICKET_MICROS,
                     };
                     keep(state, &mut tx, &secret.hash(), &ticket, now).await?;
                     tx.commit().await?;
-                    let fragment = format!("ticket={}&to={}", secret.expose(), begun.return_to);
-                    state.page("/login", &fragment)
+                    let mut fragment = form_urlencoded::Serializer::new(String::new());
+                    fragment
+                        .append_pair("ticket", secret.expose())
+                        .append_pair("to", &begun.return_to);
+                    state.page("/login", &fragment.finish())
                 }
                 Err(refused) => {
                     let back = if begun.add_to.is_some() { "/account" } else { "/login" };
@@ -199,13 +204,12 @@ async fn join(
     identity: &Identity,
     now: Timestamp,
 ) -> Result<Result<UserId, Refused>, Problem> {
-    let linked: Option<UserId> =
-        sqlx::query_scalar("SELECT user_id FROM identity_links WHERE issuer = $1 AND subject = $2")
-            .bind(identity.issuer.as_str())
-            .bind(identity.subject.as_str())
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(Error::from)?;
+    if let Some(asker) = begun.add_to
+        && !session::is_open(tx, asker.user, asker.session).await?
+    {
+        return Ok(Err(Refused::Failed));
+    }
+    let linked = owner(tx, &identity.issuer, &identity.subject).await?;
     let address = identity.email.as_deref().filter(|email| account::is_address(email));
     let same = match address {
         // An account exists only once its address is proved; what waits for a code in a mail is none.
@@ -215,7 +219,10 @@ async fn join(
         }),
         None => None,
     };
-    let ids = (linked.map(|id| id.to_string()), begun.add_to.map(|id| id.to_string()));
+    let ids = (
+        linked.map(|id| id.to_string()),
+        begun.add_to.map(|asker| asker.user.to_string()),
+    );
     let decision = oidc::link(identity, ids.0.as_deref(), ids.1.as_deref(), same.as_ref());
     let id = |text: String| text.parse::<UserId>().map_err(|error| Problem::internal(&error));
     Ok(match decision {

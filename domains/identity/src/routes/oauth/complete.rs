@@ -12,7 +12,7 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
-use super::{COOKIE, Ticket, keep, take};
+use super::{COOKIE, Ticket, keep, owner, take};
 use crate::account;
 use crate::domain::State;
 use crate::routes::answer::{self, LoginAnswer};
@@ -76,6 +76,9 @@ pub(crate) async fn complete(
         .filter(|ticket| bool::from(ticket.browser.as_bytes().ct_eq(browser.as_bytes())))
         .ok_or_else(gone)?;
     let user = account::lock(&mut tx, ticket.user).await?.ok_or_else(gone)?;
+    if owner(&mut tx, &ticket.issuer, &ticket.subject).await? != Some(user.id) {
+        return Err(gone());
+    }
     // RFC 8176 has no name for it; `fed` is what the list of sessions shows.
     let mut amr = vec!["fed"];
     if user.totp_secret.is_some() {

@@ -94,7 +94,7 @@ pub(crate) async fn delete(
     if gone.rows_affected() == 0 {
         return Err(Problem::not_found());
     }
-    account::require_way_in(&mut tx, &user).await?;
+    account::require_way_in(&state, &mut tx, &user).await?;
     let told = (
         "identity.link_removed",
         "A sign-in through another was taken away from your account",

@@ -3,7 +3,7 @@
 //! tokens, by the same function as every other login (ASVS 6.3.4).
 
 use nova_core::clock::Timestamp;
-use nova_domain::db::{Error, Tx, UserId};
+use nova_domain::db::{Error, SessionId, Tx, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -22,19 +22,31 @@ const COOKIE: &str = "__Host-nova_oauth";
 
 /// A sign-in under way.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Begun {
     flow: Flow,
     /// Where the page goes afterwards.
     return_to: String,
     /// Who asks to add an identity to their account.
-    add_to: Option<UserId>,
+    add_to: Option<Asker>,
+}
+
+/// Somebody logged in.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Asker {
+    user: UserId,
+    /// Must be open still when they come back.
+    session: SessionId,
 }
 
 /// Somebody whom a provider vouches for and who is about to have a session.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Ticket {
     user: UserId,
-    provider: String,
+    /// With the subject: the identity, which must be theirs still when a session is made.
+    issuer: String,
+    subject: String,
     /// The cookie of the browser that came back: a ticket that somebody else was given opens nothing in it (login CSRF).
     browser: String,
     expires_at: i64,
@@ -76,4 +88,14 @@ pub(in crate::routes) async fn take<T: DeserializeOwned>(
 fn flow_id(state: &str) -> SecretHash {
     use sha2::Digest;
     SecretHash(sha2::Sha256::digest(state.as_bytes()).into())
+}
+
+/// Whose an identity is.
+async fn owner(tx: &mut Tx, issuer: &str, subject: &str) -> Result<Option<UserId>, Error> {
+    let sql = "SELECT user_id FROM identity_links WHERE issuer = $1 AND subject = $2";
+    Ok(sqlx::query_scalar(sql)
+        .bind(issuer)
+        .bind(subject)
+        .fetch_optional(tx.conn())
+        .await?)
 }

@@ -2,17 +2,17 @@ use std::time::Duration;
 
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
-use http::{HeaderValue, StatusCode};
 use nova_core::error::Kind;
 use nova_domain::http::limit::Rule;
 use nova_domain::http::problem::Details;
-use nova_domain::http::{Client, Path, Query};
+use nova_domain::http::{Client, Json, Path, Query};
 use nova_domain::{Caller, Problem};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Begun, COOKIE, flow_id, keep};
+use super::{Asker, Begun, COOKIE, flow_id, keep};
 use crate::domain::State;
 use crate::oidc;
 use crate::session;
@@ -25,9 +25,6 @@ pub(crate) struct StartQuery {
     /// A page of this site to go to afterwards.
     #[param(max_length = 500)]
     return_to: Option<String>,
-    /// Adds the identity to the account that is logged in, whose proof must be recent.
-    #[serde(default)]
-    link: bool,
 }
 
 /// Sends the browser to a provider.
@@ -36,8 +33,6 @@ pub(crate) struct StartQuery {
     params(("provider" = String, Path, description = "Its name"), StartQuery),
     responses(
         (status = 303, description = "To the provider"),
-        (status = 401, description = "Nobody is logged in whom it could be added to", body = Details, content_type = "application/problem+json"),
-        (status = 403, description = "The proof is not recent (`code` `sudo_required`), or a token may not do this", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "No such provider", body = Details, content_type = "application/problem+json"),
         (status = 422, description = "A parameter is not as it must be", body = Details, content_type = "application/problem+json"),
         (status = 429, description = "Too often", body = Details, content_type = "application/problem+json"),
@@ -47,19 +42,79 @@ pub(crate) struct StartQuery {
 pub(crate) async fn start(
     Shared(state): Shared<State>,
     client: Client,
-    caller: Option<Caller>,
     Path(name): Path<String>,
     Query(query): Query<StartQuery>,
 ) -> Result<Response, Problem> {
-    let provider = state.providers.get(&name).ok_or_else(Problem::not_found)?;
-    let add_to = match (query.link, caller) {
-        (false, _) => None,
-        (true, None) => return Err(Problem::unauthenticated("log in first")),
-        (true, Some(caller)) => {
-            session::require_recent(&state, &caller, state.clock.now())?;
-            Some(caller.user)
-        }
+    let (url, cookie) = begin(&state, &client, &name, query.return_to, None).await?;
+    let headers = [
+        (CACHE_CONTROL, "no-store".to_owned()),
+        (LOCATION, url),
+        (SET_COOKIE, cookie),
+    ];
+    Ok((StatusCode::SEE_OTHER, headers).into_response())
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = OAuthLinking)]
+pub(crate) struct LinkBody {
+    /// A page of this site to go to afterwards.
+    #[schema(max_length = 500)]
+    return_to: Option<String>,
+}
+
+/// Where the browser goes to add an identity.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OAuthAway)]
+pub(crate) struct Away {
+    /// The provider's page.
+    location: String,
+}
+
+/// Begins to add an identity at a provider to the caller's account. A page asks for it, and then goes where the answer says: an address that
+/// would begin it by itself could be opened by any site, and join that site's identity to the account of whoever looks at it.
+#[utoipa::path(
+    post, path = "/auth/oauth/{provider}/link", tag = "auth", operation_id = "oauth_link", security(("bearer" = [])), request_body = LinkBody,
+    params(("provider" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, description = "Go there; a cookie binds it to this browser", body = Away),
+        (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
+        (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
+        (status = 403, description = "The proof is not recent (`code` `sudo_required`), the CSRF header is missing, or a token may not do this", body = Details, content_type = "application/problem+json"),
+        (status = 404, description = "No such provider", body = Details, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Details, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Details, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not as it must be", body = Details, content_type = "application/problem+json"),
+        (status = 429, description = "Too often", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "The provider does not answer", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn link(
+    Shared(state): Shared<State>,
+    client: Client,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(body): Json<LinkBody>,
+) -> Result<Response, Problem> {
+    session::require_recent(&state, &caller, state.clock.now())?;
+    let add_to = Asker {
+        user: caller.user,
+        session: caller.session,
     };
+    let (location, cookie) = begin(&state, &client, &name, body.return_to, Some(add_to)).await?;
+    let headers = [(CACHE_CONTROL, "no-store".to_owned()), (SET_COOKIE, cookie)];
+    Ok((headers, Json(Away { location })).into_response())
+}
+
+/// The provider's page, and the cookie that binds what comes back from it to this browser.
+async fn begin(
+    state: &State,
+    client: &Client,
+    name: &str,
+    return_to: Option<String>,
+    add_to: Option<Asker>,
+) -> Result<(String, String), Problem> {
+    let provider = state.providers.get(name).ok_or_else(Problem::not_found)?;
     state.limits.check(&PER_IP, client.network())?;
     let now = state.clock.now();
     let away = |error: oidc::Error| {
@@ -69,19 +124,18 @@ pub(crate) async fn start(
             "this provider does not answer, try again or log in another way",
         )
     };
-    let discovered = state.providers.discover(provider, now, false).await.map_err(away)?;
+    let discovered = state.providers.discover(provider, now).await.map_err(away)?;
     let (url, flow) = oidc::start(provider, &discovered, now, &state.random).map_err(away)?;
     let secret = flow.state.clone();
     let begun = Begun {
         flow,
-        return_to: query
-            .return_to
+        return_to: return_to
             .filter(|path| is_own_page(path))
             .unwrap_or_else(|| "/account".to_owned()),
         add_to,
     };
     let mut tx = state.db.begin().await?;
-    keep(&state, &mut tx, &flow_id(&secret), &begun, now).await?;
+    keep(state, &mut tx, &flow_id(&secret), &begun, now).await?;
     tx.commit().await?;
     // A callback that is posted from another site brings no Lax cookie along.
     let same_site = if provider.posts_callback() { "None" } else { "Lax" };
@@ -89,15 +143,7 @@ pub(crate) async fn start(
         "{COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite={same_site}; Max-Age={}",
         oidc::LIFETIME.as_secs()
     );
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for (name, value) in [(LOCATION, url), (SET_COOKIE, cookie)] {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
-        }
-    }
-    Ok(response)
+    Ok((url, cookie))
 }
 
 /// A path of this site: no other host can hide in it.

@@ -127,7 +127,7 @@ pub(crate) async fn delete(
     if gone.rows_affected() == 0 {
         return Err(Problem::not_found());
     }
-    account::require_way_in(&mut tx, &user).await?;
+    account::require_way_in(&state, &mut tx, &user).await?;
     let told = ("identity.passkey_removed", "A passkey was taken away from your account");
     post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
     tx.commit().await?;

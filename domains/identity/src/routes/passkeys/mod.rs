@@ -67,6 +67,7 @@ pub(crate) struct Shown {
 
 /// A challenge under way.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Pending<T> {
     state: T,
     user: Option<UserId>,
