@@ -254,6 +254,8 @@ struct Connection<S> {
     publisher: Option<(Publisher, String)>,
     superseded: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     counted: Counted,
+    /// Ticks since the last frame; of who publishes nothing, since the last byte.
+    silent: u32,
 }
 
 /// What has been counted since the metrics were told.
@@ -276,6 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             publisher: None,
             superseded: None,
             counted: Counted::default(),
+            silent: 0,
         }
     }
 
@@ -316,8 +319,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut tick = interval(ticks.each);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.tick().await;
-        // Ticks since the last byte, and since the stage before publishing began.
-        let (mut silent, mut waited) = (0, 0);
+        // Ticks since the stage before publishing began.
+        let mut waited = 0;
         let mut was_open = false;
         loop {
             self.act().await?;
@@ -329,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     if self.session.is_open() != was_open {
                         (was_open, waited) = (true, 0);
                     }
-                    silent += 1;
+                    self.silent += 1;
                     waited = if self.session.is_publishing() { 0 } else { waited + 1 };
                     if !was_open && waited > ticks.handshake {
                         return Err(Gone::Timeout("handshake"));
@@ -337,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     if waited > ticks.publish {
                         return self.dismiss(&Refusal::Idle, Gone::Timeout("publish")).await;
                     }
-                    if silent > ticks.idle {
+                    if self.silent > ticks.idle {
                         return self.dismiss(&Refusal::Idle, Gone::Timeout("idle")).await;
                     }
                 }
@@ -364,7 +367,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     return self.dismiss(&Refusal::TakenOver, Gone::Told("another publisher has taken over, or the stream was ended")).await;
                 }
                 read = read_into(&mut self.stream, &mut self.session) => {
-                    silent = 0;
+                    if !self.session.is_publishing() {
+                        self.silent = 0;
+                    }
                     match read {
                         Ok(bytes) => self.counted.bytes += bytes as u64,
                         Err(gone) => {
@@ -384,6 +389,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             match output {
                 Output::Frame(frame) => {
                     if let Some((publisher, _)) = &mut self.publisher {
+                        self.silent = 0;
                         // Even ids are video, see the demuxer.
                         if frame.track.0 % 2 == 0 {
                             self.counted.video += 1;

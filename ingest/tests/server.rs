@@ -258,6 +258,31 @@ async fn a_publisher_that_falls_silent_is_gone_after_the_idle_time() {
 }
 
 #[tokio::test]
+async fn a_publisher_that_sends_all_but_media_does_not_hold_its_name() {
+    // Conformance 25: a ping response (5.4, message type 4) each 20 ms, from where ffmpeg's media ends.
+    const PONG: &[u8] = &[2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0];
+    let end = RECORDING.windows(11).position(|bytes| bytes == b"FCUnpublish").unwrap() - 11;
+    let running = start_quick().await;
+    let mut stream = connect(&running, &RECORDING[..end]).await;
+    until_live(&running).await;
+    let (mut reader, mut writer) = stream.split();
+    let pongs = async {
+        while writer.write_all(PONG).await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut said = Vec::new();
+    let closed = async { timeout(Duration::from_secs(10), reader.read_to_end(&mut said)).await };
+    tokio::select! {
+        () = pongs => {}
+        closed = closed => { let _ = closed.expect("closed in time"); }
+    }
+    assert!(says(&said, "NetConnection.Connect.Closed"));
+    assert_eq!(running.hub.get("show").unwrap().status(), Status::Reconnecting);
+}
+
+#[tokio::test]
 async fn each_time_out_that_is_met_is_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
