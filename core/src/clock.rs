@@ -2,8 +2,8 @@
 //!
 //! Media code takes times as arguments. What has to ask (a server's accept loop, the hub's reconnect window) asks a [`Clock`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Wall-clock time, microseconds since the Unix epoch, UTC.
@@ -75,6 +75,7 @@ enum Source {
 struct ManualTimes {
     wall: AtomicI64,
     monotonic: AtomicI64,
+    media: AtomicI64,
 }
 
 impl Clock {
@@ -88,6 +89,7 @@ impl Clock {
         Self(Source::Manual(Arc::new(ManualTimes {
             wall: AtomicI64::new(wall.0),
             monotonic: AtomicI64::new(0),
+            media: AtomicI64::new(wall.0),
         })))
     }
 
@@ -114,10 +116,34 @@ impl Clock {
         reason = "the one place that asks the machine for monotonic time"
     )]
     pub fn monotonic_micros(&self) -> i64 {
-        static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+        static START: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
         match &self.0 {
             Source::System => i64::try_from(START.elapsed().as_micros()).unwrap_or(i64::MAX),
             Source::Manual(times) => times.monotonic.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Wall-clock time as media stands on it: what was read at the start, and monotonic time since. It does not follow a step of the wall clock,
+    /// so that what playlists have said of times stays true while anything is on air.
+    pub fn media_now(&self) -> Timestamp {
+        Timestamp(self.monotonic_micros() + self.media_zero().load(Ordering::Relaxed))
+    }
+
+    /// Puts [`Self::media_now`] on the wall clock of this moment.
+    pub fn follow_wall(&self) {
+        self.media_zero()
+            .store(self.now().0 - self.monotonic_micros(), Ordering::Relaxed);
+    }
+
+    /// Where monotonic time zero stands for media.
+    fn media_zero(&self) -> &AtomicI64 {
+        static ZERO: LazyLock<AtomicI64> = LazyLock::new(|| {
+            let clock = Clock::system();
+            AtomicI64::new(clock.now().0 - clock.monotonic_micros())
+        });
+        match &self.0 {
+            Source::System => &ZERO,
+            Source::Manual(times) => &times.media,
         }
     }
 
@@ -157,11 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stepped_wall_clock_leaves_monotonic_time_alone() {
+    fn a_stepped_wall_clock_leaves_monotonic_and_media_time_alone() {
         let clock = Clock::manual(Timestamp(1_000_000));
         clock.advance(Duration::from_millis(5));
         clock.step_wall(-3_600_000_000);
         assert_eq!(clock.monotonic_micros(), 5000);
         assert_eq!(clock.now(), Timestamp(1_005_000 - 3_600_000_000));
+        assert_eq!(clock.media_now(), Timestamp(1_005_000));
+        clock.follow_wall();
+        assert_eq!(clock.media_now(), clock.now());
     }
 }

@@ -156,6 +156,10 @@ impl Hub {
                 return Ok(publisher);
             }
         }
+        if broadcasts.is_empty() {
+            // Nothing on air says what time it is: a step of the wall clock can be followed.
+            self.clock.follow_wall();
+        }
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let broadcast = Arc::new(Broadcast::new(
             stream.to_owned(),
@@ -626,7 +630,7 @@ impl Publisher {
                 timeline::Output::Epoch(epoch) => {
                     let zero = *state.zero_us.get_or_insert(now);
                     let behind = (now - zero) - epoch.arrival_us;
-                    let wall = self.hub.clock.now().plus_micros(-behind.max(0));
+                    let wall = self.hub.clock.media_now().plus_micros(-behind.max(0));
                     if !epoch.discontinuity {
                         // Media time zero is this frame, not one that was dropped before it.
                         state.zero_us = Some(zero + epoch.arrival_us - epoch.start_us);
@@ -645,7 +649,7 @@ impl Publisher {
                     let zero = state.zero_us.unwrap_or(now);
                     Item::Anchor {
                         media_us,
-                        wall: self.hub.clock.now().plus_micros(arrival_us - (now - zero)),
+                        wall: self.hub.clock.media_now().plus_micros(arrival_us - (now - zero)),
                     }
                 }
                 timeline::Output::Frame(frame) => {

@@ -282,3 +282,48 @@ fn a_closed_hub_takes_nobody() {
     assert!(publisher.superseded().is_cancelled());
     assert!(matches!(hub.publish("other"), Err(PublishError::Draining)));
 }
+
+fn epochs(items: &[Item]) -> Vec<&nova_core::live::Epoch> {
+    let epochs = items.iter().filter_map(|item| match item {
+        Item::Epoch(epoch) => Some(&**epoch),
+        _ => None,
+    });
+    epochs.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_the_wall_clock_moves_nothing_that_is_on_air() {
+    for step in [3_600_000_000, -3_600_000_000] {
+        let (clock, hub, _starts) = hub(SecondPublisher::TakeOver);
+        let mut publisher = hub.publish("show").unwrap();
+        let mut reader = publisher.broadcast().subscribe();
+        pictures(&clock, &mut publisher, 0, 100, 100);
+        clock.step_wall(step);
+        drop(publisher);
+        clock.advance(Duration::from_secs(5));
+        // The encoder is back, and the timeline goes on where it would have been without the step.
+        let mut publisher = hub.publish("show").unwrap();
+        pictures(&clock, &mut publisher, 0, 100, 100);
+        let items = queued(&mut reader).await;
+        let [before, after] = epochs(&items)[..] else {
+            panic!("{items:?}")
+        };
+        assert_eq!(after.wall.0 - before.wall.0, 9_000_000);
+        assert_eq!(after.wall.0 - before.wall.0, after.start_us - before.start_us);
+        assert_eq!(
+            clock.media_now().0 - after.wall.0,
+            4_000_000,
+            "what /time answers goes on with it"
+        );
+
+        // A broadcast that begins when nothing is on air has the new time.
+        drop(publisher);
+        clock.advance(Duration::from_secs(61));
+        hub.expire();
+        let mut publisher = hub.publish("show").unwrap();
+        let mut reader = publisher.broadcast().subscribe();
+        let now = clock.now();
+        pictures(&clock, &mut publisher, 0, 100, 100);
+        assert_eq!(epochs(&queued(&mut reader).await)[0].wall, now);
+    }
+}

@@ -206,10 +206,10 @@ impl Server {
         }
     }
 
-    /// Server time for DASH clients (`urn:mpeg:dash:utc:http-xsdate:2014`).
+    /// Server time for DASH clients (`urn:mpeg:dash:utc:http-xsdate:2014`): the time that manifests speak of.
     fn time(&self) -> Response<Body> {
         let mut response = Response::new(Body::Media(nova_cdn::Body::full(
-            self.clock.now().to_rfc3339_millis().into(),
+            self.clock.media_now().to_rfc3339_millis().into(),
         )));
         let headers = response.headers_mut();
         headers.insert(
