@@ -381,7 +381,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument('command', choices=commands)
     options.add_argument('--nova', default=os.environ.get('NOVA_BIN', os.path.join(built, 'nova')), help='the server')
-    options.add_argument('--sink', default=os.environ.get('NOVA_SINK', os.path.join(built, 'rtmp-sink')), help='the floor: `rtmp-sink --addr A`')
+    options.add_argument('--sink', default=os.environ.get('BENCH_SINK', os.path.join(built, 'rtmp-sink')), help='the floor: `rtmp-sink --addr A`')
     options.add_argument('--streams', type=int, default=25, help='publishers in ramp and latency')
     options.add_argument('--rounds', type=int, default=3, help='rounds of ramp and deliver')
     options.add_argument('--settle', type=float, default=20, help='ramp: seconds before the window')

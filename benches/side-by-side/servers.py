@@ -21,13 +21,13 @@ def free_port():
 
 def scratch(name):
     """An empty folder in memory, so that no disk is measured."""
-    root = os.environ.get('NOVA_BENCH_RUN', '/dev/shm/nova-bench')
+    root = os.environ.get('BENCH_DIR', '/dev/shm/nova-bench')
     path = os.path.join(root, name)
     shutil.rmtree(path, ignore_errors=True)
     os.makedirs(path)
     kind = subprocess.run(['stat', '-f', '-c', '%T', path], capture_output=True, text=True).stdout.strip()
     if kind != 'tmpfs':
-        raise SystemExit(f'{path} is on {kind}: set NOVA_BENCH_RUN to a folder on a tmpfs')
+        raise SystemExit(f'{path} is on {kind}: set BENCH_DIR to a folder on a tmpfs')
     return path
 
 
@@ -96,7 +96,7 @@ class Server:
 
 
 class Nova(Server):
-    """As a user starts it: low-latency HLS and DASH on, everything else at its default."""
+    """As a user starts it: low-latency HLS and DASH on, and the source alone: no other server here transcodes."""
 
     name = 'nova'
     binary = None
@@ -110,6 +110,8 @@ class Nova(Server):
             'NOVA_RTMP__ADDR': f'127.0.0.1:{self.rtmp}',
             'NOVA_ADMIN__ADDR': f'127.0.0.1:{free_port()}',
             'NOVA_DATA_DIR': os.path.join(self.run, 'data'),
+            # The ladder has a bench of its own.
+            'NOVA_TRANSCODE__LADDER': 'off',
         }
 
     def playlist_url(self, stream):
