@@ -168,9 +168,10 @@ impl Server {
             },
         };
         if let Some((what, path)) = media {
+            let (viewer, _) = forwarded(peer, request.headers(), &self.proxies);
             let response = self
                 .origin
-                .respond(what, request.method(), path, uri.query(), request.headers(), peer)
+                .respond(what, request.method(), path, uri.query(), request.headers(), viewer)
                 .await;
             return Ok(response.map(Body::Media));
         }

@@ -241,3 +241,23 @@ fn an_owned_name_is_not_open_to_others() {
     );
     assert_eq!(taken.status, 409);
 }
+
+#[test]
+fn viewers_behind_a_proxy_that_is_trusted_are_counted_one_by_one() {
+    let server = Server::start(&[("NOVA_HTTP__TRUSTED_PROXIES", "127.0.0.1")]);
+    let _publisher = Publisher::endless(&format!("{}/show", server.rtmp));
+    let playlist = server.until_live("show");
+    let media = playlist
+        .lines()
+        .find(|line| !line.starts_with('#'))
+        .expect("a playlist");
+    for viewer in ["192.0.2.1", "192.0.2.2", "192.0.2.2", "198.51.100.7"] {
+        server
+            .request("GET", &format!("/live/show/{media}"), &[("x-forwarded-for", viewer)])
+            .ok();
+    }
+    // With whoever waited for the stream, from this machine itself.
+    until("four viewers", 20, || {
+        (server.metric("nova_viewers", "") == 4.0).then_some(())
+    });
+}
