@@ -941,7 +941,10 @@ mod tests {
             "a.b".to_owned(),
             String::new(),
         ] {
-            assert!(matches!(verify(&token, keys), Err(Error::IdToken(_) | Error::UnknownKey)), "{token}");
+            assert!(
+                matches!(verify(&token, keys), Err(Error::IdToken(_) | Error::UnknownKey)),
+                "{token}"
+            );
         }
     }
 
