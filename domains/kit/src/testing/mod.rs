@@ -253,7 +253,7 @@ impl Directory for Names {
         _now: Timestamp,
     ) -> BoxFuture<'a, Result<(), ClaimError>> {
         Box::pin(async move {
-            if name.eq_ignore_ascii_case("admin") {
+            if name.eq_ignore_ascii_case("support") {
                 return Err(ClaimError::Reserved);
             }
             let made = sqlx::query(
