@@ -1,5 +1,5 @@
 use axum::extract::State as Shared;
-use nova_domain::db::{Cursor, List, PageQuery, UserId};
+use nova_domain::db::{Cursor, List, PageQuery};
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Json, Query};
 use nova_domain::policy::not_hidden;
@@ -7,6 +7,7 @@ use nova_domain::{Caller, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::owner_of;
 use super::shown::{self, Shown, Status};
 use crate::domain::State;
 use crate::stream::{COLUMNS, Row};
@@ -48,15 +49,7 @@ pub(crate) async fn list(
     Query(filter): Query<Filter>,
     page: PageQuery,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let owner: Option<UserId> = match (filter.owner.as_deref(), &caller) {
-        (None, _) => None,
-        (Some("me"), Some(caller)) => Some(caller.user),
-        (Some("me"), None) => return Err(Problem::unauthenticated("log in first")),
-        (Some(id), _) => Some(
-            id.parse()
-                .map_err(|_bad| Problem::invalid("owner is an id, or `me`").field("owner", "is no id"))?,
-        ),
-    };
+    let owner = owner_of(filter.owner.as_deref(), caller.as_ref())?;
     let on_air = "EXISTS (SELECT 1 FROM media_broadcasts b WHERE b.stream_id = s.id AND b.ended_at IS NULL)";
     let (sorted, from, wanted) = match filter.status {
         Some(Status::Live | Status::Reconnecting | Status::Starting) => (

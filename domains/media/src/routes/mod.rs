@@ -1,5 +1,7 @@
 //! One file an endpoint, or a few that are one thing.
 
+use nova_domain::db::UserId;
+use nova_domain::{Caller, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -45,4 +47,17 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
             uploads::terminate::terminate
         ))
         .with_state(state)
+}
+
+/// Whose things a list is asked for: an id, `me`, or everybody's.
+fn owner_of(asked: Option<&str>, caller: Option<&Caller>) -> Result<Option<UserId>, Problem> {
+    match (asked, caller) {
+        (None, _) => Ok(None),
+        (Some("me"), Some(caller)) => Ok(Some(caller.user)),
+        (Some("me"), None) => Err(Problem::unauthenticated("log in first")),
+        (Some(id), _) => id
+            .parse()
+            .map(Some)
+            .map_err(|_bad| Problem::invalid("owner is an id, or `me`").field("owner", "is no id")),
+    }
 }

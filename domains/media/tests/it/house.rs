@@ -287,7 +287,61 @@ pub(crate) async fn houses_with(listed: fn() -> StaticAuthorizer, change: fn(&mu
     houses
 }
 
+/// The people of a test of who may do what.
+pub(crate) struct Cast {
+    pub(crate) owner: Caller,
+    pub(crate) other: Caller,
+    /// Whom the owner has blocked.
+    pub(crate) blocked: Caller,
+    pub(crate) moderator: Caller,
+    /// The owner when suspended.
+    pub(crate) suspended: Caller,
+}
+
+impl Cast {
+    /// A guest, the owner, another, one who is blocked, a moderator, the owner when suspended.
+    pub(crate) fn who(&self) -> [Option<&Caller>; 6] {
+        [
+            None,
+            Some(&self.owner),
+            Some(&self.other),
+            Some(&self.blocked),
+            Some(&self.moderator),
+            Some(&self.suspended),
+        ]
+    }
+}
+
 impl House {
+    pub(crate) async fn cast(&self) -> Cast {
+        let (owner, other, blocked) = (
+            self.person("owner").await,
+            self.person("other").await,
+            self.person("blocked").await,
+        );
+        let mut tx = self.db.begin().await.unwrap();
+        sqlx::query("INSERT INTO users_hidden (viewer_id, hidden_id) VALUES ($1, $2)")
+            .bind(blocked.user)
+            .bind(owner.user)
+            .execute(tx.conn())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        Cast {
+            moderator: Caller {
+                role: Role::Moderator,
+                ..self.person("moderator").await
+            },
+            suspended: Caller {
+                suspended: true,
+                ..owner.clone()
+            },
+            owner,
+            other,
+            blocked,
+        }
+    }
+
     pub(crate) async fn person(&self, name: &str) -> Caller {
         let now = self.clock.now();
         let user = UserId::new(now);

@@ -155,57 +155,33 @@ async fn what_a_killed_process_left_of_a_picture_is_removed() {
 #[tokio::test]
 async fn who_may_do_what_to_a_picture() {
     for house in houses(|| StaticAuthorizer::Open).await {
-        let (owner, other, blocked) = (
-            house.person("owner").await,
-            house.person("other").await,
-            house.person("blocked").await,
-        );
-        let moderator = Caller {
-            role: Role::Moderator,
-            ..house.person("moderator").await
-        };
+        let cast = house.cast().await;
+        let (owner, other, suspended) = (&cast.owner, &cast.other, &cast.suspended);
         let admin = Caller {
             role: Role::Admin,
             ..house.person("admin").await
         };
-        let suspended = Caller {
-            suspended: true,
-            ..owner.clone()
+        // As [`Cast::who`] has them, the admin before the last.
+        let who = {
+            let [guest, owner, other, blocked, moderator, suspended] = cast.who();
+            [guest, owner, other, blocked, moderator, Some(&admin), suspended]
         };
-        let mut tx = house.db.begin().await.unwrap();
-        sqlx::query("INSERT INTO users_hidden (viewer_id, hidden_id) VALUES ($1, $2)")
-            .bind(blocked.user)
-            .bind(owner.user)
-            .execute(tx.conn())
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-        // Guest, owner, another, blocked, moderator, admin, the owner when suspended.
-        let who = [
-            None,
-            Some(&owner),
-            Some(&other),
-            Some(&blocked),
-            Some(&moderator),
-            Some(&admin),
-            Some(&suspended),
-        ];
         let cases = [
             ("GET", [200, 200, 200, 404, 200, 200, 200]),
             ("DELETE", [401, 204, 403, 404, 204, 204, 403]),
         ];
         for (method, expected) in cases {
             for (n, caller) in who.iter().enumerate() {
-                let id = text(&upload(&house, &owner, "").await, "id").to_owned();
+                let id = text(&upload(&house, owner, "").await, "id").to_owned();
                 let (status, answer) = house.call(*caller, method, &format!("/images/{id}"), None).await;
                 assert_eq!(status, expected[n], "{method} by {n}: {answer}");
             }
         }
-        for (caller, status) in [(None, 401), (Some(&suspended), 403), (Some(&other), 201)] {
+        for (caller, status) in [(None, 401), (Some(suspended), 403), (Some(other), 201)] {
             let made = house.send(caller, "POST", "/images", "image/png", "picture").await;
             assert_eq!(made.0, status);
         }
-        for (caller, status) in [(None, 401), (Some(&suspended), 200)] {
+        for (caller, status) in [(None, 401), (Some(suspended), 200)] {
             assert_eq!(house.call(caller, "GET", "/images", None).await.0, status);
         }
     }

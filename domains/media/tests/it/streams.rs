@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use nova_core::clock::Timestamp;
 use nova_core::publish::{Denied, StaticAuthorizer};
-use nova_domain::Role;
 use nova_domain::accounts::Accounts;
 use nova_domain::db::UserId;
 use nova_domain::events::ModerationAction;
@@ -57,36 +56,9 @@ type Case = (&'static str, &'static str, &'static str, Option<Value>, [u16; 6]);
 #[tokio::test]
 async fn who_may_do_what_to_a_stream() {
     for house in houses(|| StaticAuthorizer::Open).await {
-        let (owner, other, blocked) = (
-            house.person("owner").await,
-            house.person("other").await,
-            house.person("blocked").await,
-        );
-        let moderator = Caller {
-            role: Role::Moderator,
-            ..house.person("moderator").await
-        };
-        let suspended = Caller {
-            suspended: true,
-            ..owner.clone()
-        };
-        let mut tx = house.db.begin().await.unwrap();
-        sqlx::query("INSERT INTO users_hidden (viewer_id, hidden_id) VALUES ($1, $2)")
-            .bind(blocked.user)
-            .bind(owner.user)
-            .execute(tx.conn())
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-        // Guest, owner, another, blocked, moderator, the owner when suspended.
-        let who = [
-            None,
-            Some(&owner),
-            Some(&other),
-            Some(&blocked),
-            Some(&moderator),
-            Some(&suspended),
-        ];
+        let cast = house.cast().await;
+        let (owner, suspended) = (&cast.owner, &cast.suspended);
+        let who = cast.who();
         let cases: [Case; 12] = [
             ("public", "GET", "", None, [200, 200, 200, 404, 200, 200]),
             ("unlisted", "GET", "", None, [200, 200, 200, 404, 200, 200]),
@@ -126,7 +98,7 @@ async fn who_may_do_what_to_a_stream() {
             ("public", "DELETE", "", None, [401, 204, 403, 404, 403, 403]),
         ];
         for (visibility, method, path, body, expected) in cases {
-            let stream = house.create(&owner, visibility).await;
+            let stream = house.create(owner, visibility).await;
             let id = text(&stream, "id");
             // The owner last: what they do may take it away.
             for n in [0, 2, 3, 4, 5, 1] {
@@ -136,9 +108,7 @@ async fn who_may_do_what_to_a_stream() {
                 assert_eq!(status, expected[n], "{visibility} {method} {path} by {n}: {answer}");
             }
             if method != "DELETE" {
-                house
-                    .call(Some(&owner), "DELETE", &format!("/streams/{id}"), None)
-                    .await;
+                house.call(Some(owner), "DELETE", &format!("/streams/{id}"), None).await;
             }
         }
         assert_eq!(
@@ -150,7 +120,7 @@ async fn who_may_do_what_to_a_stream() {
         );
         assert_eq!(
             house
-                .call(Some(&suspended), "POST", "/streams", Some(json!({ "title": "x" })))
+                .call(Some(suspended), "POST", "/streams", Some(json!({ "title": "x" })))
                 .await
                 .0,
             403

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nova_core::publish::StaticAuthorizer;
-use nova_domain::Role;
 use nova_domain::http::caller::Caller;
 use nova_media::{Decision, Facts, Kept};
 use serde_json::{Value, json};
@@ -97,36 +96,9 @@ async fn a_broadcast_of_a_stream_that_records_is_a_video_from_beginning_to_end()
 #[tokio::test]
 async fn who_may_do_what_to_a_video() {
     for house in houses(|| StaticAuthorizer::Open).await {
-        let (owner, other, blocked) = (
-            house.person("owner").await,
-            house.person("other").await,
-            house.person("blocked").await,
-        );
-        let moderator = Caller {
-            role: Role::Moderator,
-            ..house.person("moderator").await
-        };
-        let suspended = Caller {
-            suspended: true,
-            ..owner.clone()
-        };
-        let mut tx = house.db.begin().await.unwrap();
-        sqlx::query("INSERT INTO users_hidden (viewer_id, hidden_id) VALUES ($1, $2)")
-            .bind(blocked.user)
-            .bind(owner.user)
-            .execute(tx.conn())
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-        // Guest, owner, another, blocked, moderator, the owner when suspended.
-        let who = [
-            None,
-            Some(&owner),
-            Some(&other),
-            Some(&blocked),
-            Some(&moderator),
-            Some(&suspended),
-        ];
+        let cast = house.cast().await;
+        let (owner, blocked) = (&cast.owner, &cast.blocked);
+        let who = cast.who();
         let change = || Some(json!({ "title": "new" }));
         let cases = [
             ("public", "GET", "", None, [200, 200, 200, 404, 200, 200]),
@@ -151,7 +123,7 @@ async fn who_may_do_what_to_a_video() {
             ("public", "DELETE", "", None, [401, 204, 403, 404, 403, 403]),
         ];
         for (visibility, method, path, body, expected) in cases {
-            let id = recorded(&house, &owner, visibility).await;
+            let id = recorded(&house, owner, visibility).await;
             // The owner last: what they do may take it away.
             for n in [0, 2, 3, 4, 5, 1] {
                 let (status, answer) = house
@@ -163,8 +135,8 @@ async fn who_may_do_what_to_a_video() {
         // What was left: three public or unlisted ones, and the private ones, which only the owner lists.
         let shown = |list: Vec<Value>| list.len();
         assert_eq!(shown(videos_of(&house, None, "").await), 3);
-        assert_eq!(shown(videos_of(&house, Some(&blocked), "").await), 0);
-        assert_eq!(shown(videos_of(&house, Some(&owner), "?owner=me").await), 7);
+        assert_eq!(shown(videos_of(&house, Some(blocked), "").await), 0);
+        assert_eq!(shown(videos_of(&house, Some(owner), "?owner=me").await), 7);
         assert_eq!(house.call(None, "GET", "/videos?owner=me", None).await.0, 401);
         assert_eq!(house.call(None, "GET", "/storage", None).await.0, 401);
     }

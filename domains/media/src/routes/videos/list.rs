@@ -1,5 +1,5 @@
 use axum::extract::State as Shared;
-use nova_domain::db::{Cursor, List, PageQuery, UserId};
+use nova_domain::db::{Cursor, List, PageQuery};
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Json, Query};
 use nova_domain::policy::not_hidden;
@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 
 use super::shown::{self, Shown};
 use crate::domain::State;
+use crate::routes::owner_of;
 use crate::video::{COLUMNS, Row};
 
 #[derive(Deserialize, IntoParams)]
@@ -38,15 +39,7 @@ pub(crate) async fn list(
     Query(filter): Query<Filter>,
     page: PageQuery,
 ) -> Result<Json<List<Shown>>, Problem> {
-    let owner: Option<UserId> = match (filter.owner.as_deref(), &caller) {
-        (None, _) => None,
-        (Some("me"), Some(caller)) => Some(caller.user),
-        (Some("me"), None) => return Err(Problem::unauthenticated("log in first")),
-        (Some(id), _) => Some(
-            id.parse()
-                .map_err(|_bad| Problem::invalid("owner is an id, or `me`").field("owner", "is no id"))?,
-        ),
-    };
+    let owner = owner_of(filter.owner.as_deref(), caller.as_ref())?;
     let sql = format!(
         "SELECT {COLUMNS} FROM media_videos v WHERE (v.owner_user_id = $1 OR v.visibility = 'public' AND v.status IN ('live', 'ready')) \
          AND ($2 = '' OR v.owner_user_id = $2) AND (v.created_at, v.id) < ($3, $4) AND {} ORDER BY v.created_at DESC, v.id DESC LIMIT $5",
