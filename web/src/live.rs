@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
+use nova_core::clock::Clock;
 use nova_core::config::PublishAuth;
 use nova_core::delivery::{Admission, Audience, Catalog, Presentation, Reply};
 use nova_core::live::Broadcast;
@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 
 use crate::archive::Job;
 use crate::library::VideoLibrary;
-use crate::packaging::{self, Means, Still};
+use crate::packaging::{self, Means};
+use crate::still::Still;
 
 /// The streams that can be watched: on air, or ended less than a window ago.
 pub(crate) struct LiveService {
@@ -36,7 +37,8 @@ pub(crate) struct LiveService {
 pub(crate) struct LiveStream {
     pub(crate) broadcast: Arc<Broadcast>,
     pub(crate) stream: Arc<Stream>,
-    still: Still,
+    still: Arc<Still>,
+    clock: Clock,
     /// The broadcast of this name that ended less than a window ago: who still watches it may finish.
     before: ArcSwapOption<LiveStream>,
 }
@@ -58,8 +60,8 @@ impl LiveStream {
 impl Presentation for LiveStream {
     fn answer(&self, path: &str, query: Option<&str>) -> Reply {
         if path == "thumbnail.jpg" {
-            let still = self.still.load_full();
-            return still.map_or(Reply::NotFound, |still| Reply::Still(Bytes::clone(&still)));
+            let still = self.still.look(self.clock.monotonic_micros());
+            return still.map_or(Reply::NotFound, Reply::Still);
         }
         self.ask(path, |stream| stream.answer(path, query))
     }
@@ -118,7 +120,8 @@ impl LiveService {
             let live = Arc::new(LiveStream {
                 broadcast,
                 stream,
-                still: Still::default(),
+                still: Arc::default(),
+                clock: self.means.clock.clone(),
                 before: ArcSwapOption::empty(),
             });
             {

@@ -20,6 +20,7 @@ mod pictures;
 mod platform;
 mod publish;
 mod serve;
+mod still;
 mod tls;
 mod transcoding;
 mod vod;

@@ -8,8 +8,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use nova_core::clock::Clock;
 use nova_core::live::{Broadcast, Item};
 use nova_core::media::{Track, TrackId};
@@ -22,16 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archive, Job};
 use crate::library::VideoLibrary;
+use crate::still::Still;
 
 /// Longest wait for what is still inside the ladder when an epoch ends. The ladder itself gives up after a second.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
-/// How often a stream gets a new still.
-const STILL_EVERY_US: i64 = 5_000_000;
 /// Width of stills.
 const STILL_WIDTH: u16 = 640;
-
-/// The newest still of a stream, for whoever asks.
-pub(crate) type Still = Arc<ArcSwapOption<Bytes>>;
 
 /// What packaging needs of the process.
 pub(crate) struct Means {
@@ -74,11 +68,17 @@ struct Packaging<'a> {
     last_still_us: i64,
     stills: u32,
     recorded: bool,
-    still: Still,
+    still: Arc<Still>,
 }
 
 /// Packages `broadcast` into `stream` until it has ended; `recorded` keeps what is stored.
-pub(crate) async fn run(means: &Means, broadcast: &Arc<Broadcast>, stream: &Arc<Stream>, recorded: bool, still: Still) {
+pub(crate) async fn run(
+    means: &Means,
+    broadcast: &Arc<Broadcast>,
+    stream: &Arc<Stream>,
+    recorded: bool,
+    still: Arc<Still>,
+) {
     let mut packaging = Packaging {
         means,
         packager: Packager::new(Arc::clone(stream), means.config),
@@ -206,7 +206,7 @@ impl Packaging<'_> {
                     return;
                 };
                 let now = self.means.clock.monotonic_micros();
-                if now - self.last_still_us < STILL_EVERY_US {
+                if !self.still.is_due(now, self.last_still_us, self.stills) {
                     return;
                 }
                 self.last_still_us = now;
@@ -222,7 +222,7 @@ impl Packaging<'_> {
                             if let Some((library, folder)) = kept {
                                 library.keep_thumbnail(&folder, jpeg.clone()).await;
                             }
-                            still.store(Some(Arc::new(jpeg)));
+                            still.show(jpeg);
                         }
                         Err(error) => tracing::debug!(%error, "no still"),
                     }
