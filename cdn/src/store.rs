@@ -1,7 +1,8 @@
 //! Objects as files below one folder.
 //!
-//! An object is written to a temporary file and renamed, so a reader sees all of it or nothing. Live segments are not synced to disk: after a
-//! power cut the newest may be missing or empty, which a live stream survives and which is why nothing here outlives a restart yet.
+//! An object is written to a temporary file and renamed, so a reader sees all of it or nothing. What lies below `live/` is not synced to disk: it
+//! does not outlive the process anyway. Everything else (recordings, videos, pictures) is on the disk, name and all, before `put` says so, because
+//! an index or a row is written next that takes it for kept.
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use nova_core::store::{BoxFuture, ObjectStore, StoreError};
+
+/// Where what passes lies: see the module.
+const PASSING: &str = "live/";
 
 /// A folder of objects. Clones share it.
 #[derive(Clone, Debug)]
@@ -61,7 +65,14 @@ impl Inner {
             std::fs::create_dir_all(folder)?;
             write(&temporary, pieces)
         });
-        let written = written.and_then(|()| std::fs::rename(&temporary, &path));
+        let written = written.and_then(|file| {
+            if key.starts_with(PASSING) {
+                return std::fs::rename(&temporary, &path);
+            }
+            file.sync_data()?;
+            std::fs::rename(&temporary, &path)?;
+            sync_names(folder, &self.root)
+        });
         written.map_err(|source| {
             // What was written of it would only take the space that is missing.
             let _may_not_exist = std::fs::remove_file(&temporary);
@@ -110,7 +121,15 @@ impl Inner {
     }
 }
 
-fn write(path: &Path, pieces: &[Bytes]) -> std::io::Result<()> {
+/// Makes the name of a new file last, and those of the folders down to it, which may be as new.
+fn sync_names(folder: &Path, root: &Path) -> std::io::Result<()> {
+    for folder in folder.ancestors().take_while(|folder| folder.starts_with(root)) {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, pieces: &[Bytes]) -> std::io::Result<std::fs::File> {
     let mut file = std::fs::File::create(path)?;
     let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
     let mut rest = &mut slices[..];
@@ -122,7 +141,7 @@ fn write(path: &Path, pieces: &[Bytes]) -> std::io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(file)
 }
 
 /// Runs file work on the runtime's blocking pool.
