@@ -7,6 +7,7 @@
 //! | `nova_ingest_refused_total` | counter | `reason`: `limit`, `limit_per_ip`, `denied`, `in_use`, `draining` | connections and publishers sent away |
 //! | `nova_ingest_timeouts_total` | counter | `stage`: `tls`, `handshake`, `publish`, `authorize`, `idle`, `write` | time-outs met |
 //! | `nova_ingest_errors_total` | counter | `layer`: `handshake`, `chunk`, `command`, `tls`, `socket` | connections ended by what the peer sent, or by its network |
+//! | `nova_ingest_limits_total` | counter | `limit`: the key below `rtmp` in the configuration | connections ended by what one of them may not exceed |
 //! | `nova_ingest_publishers` | gauge | | publishers accepted and not gone |
 //! | `nova_ingest_superseded_total` | counter | | publishers replaced by another, or ended from outside |
 //! | `nova_ingest_reconnect_requests_total` | counter | | encoders asked to connect anew |
@@ -295,6 +296,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         };
         if let Some(layer) = layer {
             metrics::counter!("nova_ingest_errors_total", "layer" => layer).increment(1);
+        }
+        if let Gone::Protocol(error) = &gone
+            && let Some(limit) = error.limit()
+        {
+            metrics::counter!("nova_ingest_limits_total", "limit" => limit).increment(1);
         }
         if let Gone::Timeout(stage) = gone {
             timed_out(stage);

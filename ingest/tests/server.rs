@@ -320,6 +320,52 @@ async fn each_time_out_that_is_met_is_counted() {
     );
 }
 
+/// A chunk with a header of its own: the first bytes of a message of `length`.
+fn chunk(chunk_stream: u8, kind: u8, length: usize, payload: &[u8]) -> Vec<u8> {
+    let [.., a, b, c] = length.to_be_bytes();
+    let mut bytes = vec![chunk_stream, 0, 0, 0, a, b, c, kind, 0, 0, 0, 0];
+    bytes.extend(payload);
+    bytes
+}
+
+#[tokio::test]
+async fn each_limit_that_is_met_is_counted_by_its_key() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let config = RtmpConfig {
+        max_message_bytes: 10_000,
+        max_partial_messages: 2,
+        max_chunk_streams: 4,
+        max_amf_depth: 3,
+        max_amf_values: 20,
+        ..quick()
+    };
+    let open = Arc::new(StaticAuthorizer::Open);
+    let running = start(config, SecondPublisher::TakeOver, open, None).await;
+    let name = b"\x02\x00\x07connect";
+    let (deep, many) = ([3, 0, 1, b'a'].repeat(4), [5].repeat(21));
+    let cases: [(&str, Vec<u8>); 5] = [
+        ("max_message_bytes", chunk(3, 20, 10_001, &[0; 128])),
+        (
+            "max_partial_messages",
+            (3..6).flat_map(|stream| chunk(stream, 20, 200, &[0; 128])).collect(),
+        ),
+        (
+            "max_chunk_streams",
+            (3..8).flat_map(|stream| chunk(stream, 8, 1, &[0])).collect(),
+        ),
+        ("max_amf_depth", chunk(3, 20, 26, &[&name[..], &deep].concat())),
+        ("max_amf_values", chunk(3, 20, 31, &[&name[..], &many].concat())),
+    ];
+    for (limit, bytes) in cases {
+        let mut stream = connect(&running, &[&RECORDING[..3073], &bytes].concat()).await;
+        read_all(&mut stream).await;
+        let line = format!("nova_ingest_limits_total{{limit=\"{limit}\"}} 1");
+        until("counting", || handle.render().contains(&line)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_key_is_told_so_before_the_connection_closes() {
     // Conformance 23: the client goes on sending, and still can read why.

@@ -85,6 +85,18 @@ impl Error {
             Cause::Amf(_) | Cause::Impatient(_) => "command",
         }
     }
+
+    /// The limit that was met, by the name of its key in the configuration; `None` for what is wrong whatever the limits are.
+    pub const fn limit(&self) -> Option<&'static str> {
+        match self.source {
+            Cause::Chunk(chunk::Error::MessageTooLong { .. }) => Some("max_message_bytes"),
+            Cause::Chunk(chunk::Error::TooManyPartialMessages { .. }) => Some("max_partial_messages"),
+            Cause::Chunk(chunk::Error::TooManyChunkStreams { .. }) => Some("max_chunk_streams"),
+            Cause::Amf(amf0::Error::TooDeep(_)) => Some("max_amf_depth"),
+            Cause::Amf(amf0::Error::TooManyValues(_)) => Some("max_amf_values"),
+            _ => None,
+        }
+    }
 }
 
 /// What was wrong.
