@@ -11,6 +11,8 @@
 pub mod captions;
 pub mod dash;
 pub mod fmp4;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hls;
 mod packager;
 pub mod presentation;

@@ -25,7 +25,7 @@ use nova_core::media::rescale;
 use crate::dash::mpd::Mpd;
 use crate::hls::media::MediaPlaylist;
 use crate::hls::multivariant;
-use crate::rendition::{Edge, Rendition, View, Waiting};
+use crate::rendition::{Edge, Places, Rendition, View, Waiting};
 use crate::stream::{Stream, Timing};
 
 /// How far before its time an object may be asked for and is waited for, in parts.
@@ -140,7 +140,7 @@ impl Stream {
     }
 
     fn wait(&self, timing: Timing, rendition: &Arc<Rendition>, edge: Edge) -> Reply {
-        match rendition.wait_for(edge, self.most_waiting) {
+        match rendition.wait_for(edge, &self.places) {
             Some(waiting) => Reply::Wait(Wait {
                 until: Box::pin(waiting),
                 limit: Self::target(timing) * 3,
@@ -319,7 +319,7 @@ impl Stream {
                             next: 0,
                             whole: None,
                             waiting: None,
-                            most: self.most_waiting,
+                            places: self.places.clone(),
                         }),
                     };
                 }
@@ -455,7 +455,7 @@ struct Growing {
     /// The parts, once the segment is whole: they stay for this reader when it leaves memory.
     whole: Option<Arc<[Bytes]>>,
     waiting: Option<Waiting>,
-    most: usize,
+    places: Places,
 }
 
 impl PieceStream for Growing {
@@ -492,7 +492,7 @@ impl PieceStream for Growing {
                     msn: self.msn,
                     parts: self.next + 1,
                 };
-                self.waiting = self.rendition.wait_for(edge, self.most);
+                self.waiting = self.rendition.wait_for(edge, &self.places);
             }
             let Some(waiting) = &mut self.waiting else {
                 return broken();

@@ -24,6 +24,12 @@ const VERSION: u32 = 1;
 /// Renditions of one recording: more than any ladder has.
 const RENDITIONS: usize = 64;
 
+const DAY_S: i64 = 86_400;
+/// No broadcast is longer: ten years.
+const LONGEST_S: i64 = 3652 * DAY_S;
+/// The end of the year 9999, in microseconds.
+const LAST_WALL: i64 = 253_402_300_799_999_999;
+
 /// Why lines are not a recording.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -114,6 +120,17 @@ pub(crate) struct SegmentEntry {
 }
 
 impl SegmentEntry {
+    /// Within what any broadcast reaches, so that sums of it hold what they say.
+    fn is_possible(&self) -> bool {
+        let second = i64::from(self.timescale);
+        second > 0
+            && self.msn < 1 << 40
+            && (-DAY_S * second..=LONGEST_S * second).contains(&self.start)
+            && i64::from(self.duration) <= DAY_S * second
+            && (0..=LAST_WALL).contains(&self.wall)
+            && self.size < 1 << 40
+    }
+
     /// `lost` was never stored: what stands for it is a gap (conformance 68).
     fn of(rendition: usize, segment: &Segment, lost: bool) -> Self {
         Self {
@@ -172,9 +189,9 @@ impl Recording {
             return Err(Error::Beginning);
         };
         let timing = Timing {
-            target_duration_s: target_duration_s.max(1),
-            part_target_us: part_target_us.max(1),
-            segment_ms,
+            target_duration_s: target_duration_s.clamp(1, DAY_S as u32),
+            part_target_us: part_target_us.clamp(1, DAY_S * 1_000_000),
+            segment_ms: segment_ms.min(DAY_S as u32 * 1000),
         };
         let mut recording = Self::new(id, prefix, timing);
         for (number, line) in lines {
@@ -313,6 +330,9 @@ impl Recording {
                 zero,
                 headers,
             } => {
+                if !(0..=LONGEST_S * 1_000_000).contains(&start_us) || !(0..=LAST_WALL).contains(&zero) {
+                    return None;
+                }
                 let tracks = self.renditions.iter().zip(&headers).map(|(kept, header)| match header {
                     Some(header) => kept.tracks.get(*header).map(|track| Some(Arc::clone(track))),
                     None => Some(None),
@@ -333,7 +353,7 @@ impl Recording {
             Entry::Segment(entry) => {
                 let kept = self.renditions.get_mut(entry.rendition)?;
                 let follows = kept.segments.last().is_none_or(|last| last.msn + 1 == entry.msn);
-                if !follows || entry.header >= kept.tracks.len() || entry.timescale == 0 {
+                if !follows || entry.header >= kept.tracks.len() || !entry.is_possible() {
                     return None;
                 }
                 let key = format!("{}/{}/{}.m4s", self.stream.prefix(), kept.name, entry.msn);

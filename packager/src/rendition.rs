@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll};
 
@@ -289,8 +289,14 @@ pub struct Rendition {
 struct Waiters {
     /// By the edge that must be reached or passed.
     at: BTreeMap<Edge, Vec<oneshot::Sender<()>>>,
+    /// Entries of it.
     count: usize,
+    /// At so many, those who hung up are looked for: at twice what was left the last time, so that looking costs nothing each.
+    sweep_at: usize,
 }
+
+/// Entries below which nobody looks for those who hung up.
+const SWEEP_FROM: usize = 64;
 
 impl Rendition {
     pub(crate) fn new(name: String, view: View) -> Self {
@@ -366,30 +372,33 @@ impl Rendition {
         }
     }
 
-    /// A future that is done when the edge has reached `edge`; `None` when `most` requests wait already.
-    pub fn wait_for(&self, edge: Edge, most: usize) -> Option<Waiting> {
+    /// A future that is done when the edge has reached `edge`; `None` when no place is free to wait in.
+    pub fn wait_for(&self, edge: Edge, places: &Places) -> Option<Waiting> {
+        let place = places.take()?;
         let (sender, receiver) = oneshot::channel();
+        let waiting = Waiting {
+            receiver,
+            _place: place,
+        };
         let mut waiters = self.lock();
         // Whatever was published before the lock was taken is seen here; whatever comes after finds the entry.
         let view = self.view.load();
         if view.ended || view.edge() >= edge {
             let _open = sender.send(());
-            return Some(Waiting { receiver });
+            return Some(waiting);
         }
-        if waiters.count >= most {
-            // Those who hung up still take a place until then.
+        if waiters.count >= waiters.sweep_at {
+            // Those who hung up have given their places back, but are still in the list.
             waiters.at.retain(|_, list| {
                 list.retain(|waiter| !waiter.is_closed());
                 !list.is_empty()
             });
             waiters.count = waiters.at.values().map(Vec::len).sum();
-            if waiters.count >= most {
-                return None;
-            }
+            waiters.sweep_at = (2 * waiters.count).max(SWEEP_FROM);
         }
         waiters.at.entry(edge).or_default().push(sender);
         waiters.count += 1;
-        Some(Waiting { receiver })
+        Some(waiting)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {
@@ -397,10 +406,46 @@ impl Rendition {
     }
 }
 
+/// The places in which requests to a stream may wait, whichever of its renditions they ask for.
+#[derive(Clone, Debug)]
+pub struct Places {
+    taken: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl Places {
+    /// At most `most` requests at a time.
+    pub fn new(most: usize) -> Self {
+        Self {
+            taken: Arc::default(),
+            most,
+        }
+    }
+
+    fn take(&self) -> Option<Place> {
+        let free = |taken: usize| (taken < self.most).then_some(taken + 1);
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, free)
+            .ok()
+            .map(|_before| Place(Arc::clone(&self.taken)))
+    }
+}
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// See [`Rendition::wait_for`].
 #[derive(Debug)]
 pub struct Waiting {
     receiver: oneshot::Receiver<()>,
+    _place: Place,
 }
 
 impl Future for Waiting {

@@ -7,7 +7,7 @@ use nova_core::clock::Timestamp;
 use nova_core::delivery::{Audience, Text};
 use nova_core::media::Track;
 
-use crate::rendition::Rendition;
+use crate::rendition::{Places, Rendition};
 
 /// What is fixed for the life of a broadcast's playlists (conformance 50, 58).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub struct Stream {
     zero: OnceLock<Timestamp>,
     /// What there is stays: a recording, not a window that moves.
     recorded: bool,
-    /// Requests that may wait for one rendition.
-    pub(crate) most_waiting: usize,
+    /// Where requests wait.
+    pub(crate) places: Places,
     pub(crate) viewers: Audience,
     /// Seconds in the playlists.
     pub(crate) window_s: u32,
@@ -56,7 +56,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// `id` is the broadcast's, and the first element of every object's path. `stream` is the public name, for keys in the store.
+    /// `id` is the broadcast's, and the first element of every object's path. `stream` is the public name, for keys in the store. At most
+    /// `most_waiting` requests wait at a time.
     pub fn new(stream: &str, id: String, window_s: u32, most_waiting: usize) -> Self {
         let prefix = format!("live/{stream}/{id}");
         Self::at(prefix, id, window_s, most_waiting)
@@ -72,7 +73,7 @@ impl Stream {
             renditions: ArcSwap::default(),
             periods: ArcSwap::default(),
             zero: OnceLock::new(),
-            most_waiting,
+            places: Places::new(most_waiting),
             viewers: Audience::default(),
             window_s,
             multivariant: ArcSwap::default(),

@@ -181,6 +181,11 @@ impl Mpd<'_> {
         out.push_str(">\n");
         for video in [true, false] {
             let mut set: Option<&str> = None;
+            // A GOP longer than the target is cut where no keyframe is (conformance 46).
+            let independent = lists
+                .iter()
+                .filter(|(.., track, _)| track.is_video() == video)
+                .all(|(.., entries)| entries.iter().all(|entry| entry.independent));
             let members = lists.iter().filter(|(.., track, _)| track.is_video() == video);
             for (index, rendition, view, track, entries) in members {
                 // A switching set holds one codec; another codec is another AdaptationSet (conformance 73).
@@ -192,8 +197,9 @@ impl Mpd<'_> {
                     set = Some(family);
                     let _infallible = writeln!(
                         out,
-                        "    <AdaptationSet id=\"{index}\" contentType=\"{}\" segmentAlignment=\"true\" startWithSAP=\"1\">",
-                        if video { "video" } else { "audio" }
+                        "    <AdaptationSet id=\"{index}\" contentType=\"{}\" segmentAlignment=\"true\"{}>",
+                        if video { "video" } else { "audio" },
+                        if independent { " startWithSAP=\"1\"" } else { "" }
                     );
                     if !self.views.iter().all(|view| view.ended) {
                         // The prft boxes of the chunks carry these times; this is where they begin (23009-1 5.12).
@@ -297,7 +303,9 @@ impl Mpd<'_> {
             entries.first().map_or(0, |entry| entry.msn),
         );
         if !view.ended && self.window_s.is_some() {
-            let ahead_us = (i64::from(self.timing.segment_ms) * 1000 - self.timing.part_target_us).max(0);
+            // The growing segment can be had from its first part on, however long it gets (conformance 46, 80).
+            let newest = entries.last().map_or(0, |newest| newest.duration);
+            let ahead_us = (rescale(newest, track.timescale, 1_000_000) - self.timing.part_target_us).max(0);
             let _infallible = write!(
                 out,
                 " availabilityTimeOffset=\"{}.{:03}\" availabilityTimeComplete=\"false\"",
@@ -337,6 +345,8 @@ struct Entry {
     msn: u64,
     start: i64,
     duration: i64,
+    /// Starts with a sync sample.
+    independent: bool,
 }
 
 /// The segments of a view numbered `from..until`, the growing one with the duration it aims at. `gaps` are told as well where everything
@@ -350,6 +360,7 @@ fn entries(view: &View, track: &Track, from: u64, until: u64, timing: Timing, ga
             msn: segment.msn,
             start: segment.start,
             duration: i64::from(segment.duration),
+            independent: segment.independent || segment.gap,
         })
         .collect();
     // $Number$ counts the S elements, so only the newest run without a gap can be told.
@@ -371,6 +382,7 @@ fn entries(view: &View, track: &Track, from: u64, until: u64, timing: Timing, ga
             msn: open.msn,
             start: open.start,
             duration: aim.max(so_far),
+            independent: open.parts[0].independent,
         });
     }
     entries

@@ -98,20 +98,50 @@ fn a_waiting_request_wakes_for_its_part_and_for_no_other() {
 }
 
 #[test]
-fn requests_that_wait_are_bounded_per_rendition() {
+fn requests_that_wait_are_bounded_per_stream() {
     let mut live = both();
     live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
-    let held: Vec<Reply> = (0..4)
-        .map(|_| live.packager.stream().answer("b1/v0.m3u8", Some("_HLS_msn=2")))
+    let held: Vec<Reply> = ["b1/v0.m3u8", "b1/a1.m3u8"]
+        .into_iter()
+        .cycle()
+        .take(4)
+        .map(|list| live.packager.stream().answer(list, Some("_HLS_msn=2")))
         .collect();
     assert!(held.iter().all(|reply| matches!(reply, Reply::Wait(_))));
-    assert_eq!(live.get("b1/v0.m3u8", Some("_HLS_msn=2")), "503");
+    for list in ["b1/v0.m3u8", "b1/a1.m3u8"] {
+        assert_eq!(live.get(list, Some("_HLS_msn=2")), "503");
+    }
     drop(held);
     assert_eq!(
         live.get("b1/v0.m3u8", Some("_HLS_msn=2")),
         "held",
         "those who hung up make room"
     );
+}
+
+#[test]
+fn conformance_46_a_dash_segment_of_a_long_gop_is_there_from_its_first_part_on() {
+    // OBS's default: 250 pictures from keyframe to keyframe, 8.33 s.
+    let mut live = both();
+    live.run(0, 20_000, 250, &[VIDEO, AUDIO]);
+    let mpd = live.get("manifest.mpd", None);
+    let video = &mpd[..mpd.find("contentType=\"audio\"").unwrap()];
+    assert!(video.contains("<S t=\"0\" d=\"750000\" r=\"2\"/>"), "{mpd}");
+    assert!(video.contains("startWithSAP=\"1\""), "{mpd}");
+    // The third, of which 3.3 s are there, ends 8.333 s after its start; a player may ask for it a part after that.
+    assert!(video.contains("availabilityTimeOffset=\"7.991\""), "{mpd}");
+    assert_eq!(live.get("b1/v0/2.m4s", None), "growing");
+}
+
+#[test]
+fn conformance_46_what_is_cut_where_no_keyframe_is_does_not_say_it_starts_with_one() {
+    let mut live = both();
+    live.run(0, 2000, 60, &[VIDEO, AUDIO]);
+    live.run(2000, 26_000, 0, &[VIDEO, AUDIO]);
+    let mpd = live.get("manifest.mpd", None);
+    let (video, audio) = mpd.split_at(mpd.find("<AdaptationSet id=\"1\"").unwrap());
+    assert!(!video.contains("startWithSAP"), "{mpd}");
+    assert!(audio.contains("startWithSAP=\"1\""), "{mpd}");
 }
 
 #[test]
