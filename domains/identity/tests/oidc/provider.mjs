@@ -45,7 +45,8 @@ async function browse(login, address) {
   for (let step = 0; step < 20; step++) {
     const cookie = [...jar].map((pair) => pair.join('=')).join('; ');
     const answer = await fetch(url, { redirect: 'manual', ...options, headers: { cookie } });
-    for (const line of answer.headers.getSetCookie()) {
+    // Debian's Node 18 has no getSetCookie: what is joined is parted before the next name.
+    for (const line of (answer.headers.get('set-cookie') ?? '').split(/, (?=[^;, ]+=)/).filter(Boolean)) {
       const [, name, value] = line.match(/^([^=]+)=([^;]*)/);
       jar.set(name, value);
     }
