@@ -29,6 +29,8 @@ const OPENING_SLACK_US: i64 = 5_000;
 const RUNG_WAIT_US: i64 = 1_500_000;
 /// Frames that may wait for the leader: [`LEAD_US`] of any sound.
 const PENDING_FRAMES: usize = 2048;
+/// How far an encoder's clock may be from the wall clock before DASH is told, by a Period of its own (conformance 77): HLS has its dates for that.
+const DRIFT_US: i64 = 500_000;
 
 /// What the packager needs to know. See `LiveConfig` for the meaning.
 #[derive(Clone, Copy, Debug)]
@@ -866,15 +868,23 @@ impl Packager {
         let msn = self.msn.map_or(0, |msn| msn + 1);
         self.msn = Some(msn);
         self.begun.push_back((msn, start_us));
-        if self.fresh {
+        let zero = self.anchor.1.plus_micros(-self.anchor.0);
+        let drifted = self
+            .stream
+            .periods()
+            .last()
+            .is_some_and(|period| (zero.0 - period.zero.0).abs() >= DRIFT_US);
+        if self.fresh || drifted {
             let (tracks, inits) = self.layout();
             self.stream.add_period(Period {
                 first_msn: msn,
-                start_us: self.epoch_start_us,
-                zero: self.anchor.1.plus_micros(-self.anchor.0),
+                start_us: if self.fresh { self.epoch_start_us } else { start_us },
+                zero,
                 tracks,
                 inits,
             });
+        }
+        if self.fresh {
             self.stream.set_renditions(self.renditions());
             for track in &mut self.tracks {
                 track.open.discontinuity = self.discontinuity;

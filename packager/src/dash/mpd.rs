@@ -99,6 +99,13 @@ impl Mpd<'_> {
         self.window_s.is_none() && self.views.iter().all(|view| view.ended)
     }
 
+    /// When the period is shown, from `availabilityStartTime` on. Where the encoder's clock runs differently from the wall clock, that is
+    /// not its media time (conformance 77); once all has ended it is.
+    fn presented_us(&self, period: &Period) -> i64 {
+        let ended = self.views.iter().all(|view| view.ended);
+        period.start_us + if ended { 0 } else { period.zero.0 - self.zero.0 }
+    }
+
     /// How much media the period has that is followed by the one at index `next`.
     fn length_us(&self, period: &Period, next: usize) -> i64 {
         let until = self.periods.get(next).map_or(u64::MAX, |next| next.first_msn);
@@ -156,7 +163,7 @@ impl Mpd<'_> {
         let start_us = if rebase {
             0
         } else {
-            period.start_us
+            self.presented_us(period)
                 - if self.views.iter().all(|view| view.ended) {
                     origin
                 } else {
@@ -176,7 +183,14 @@ impl Mpd<'_> {
                     .map(|last| rescale(last.start + last.duration, track.timescale, 1_000_000))
             };
             let end_us = lists.iter().filter_map(end).max().unwrap_or(offset_us);
-            let _infallible = write!(out, " duration=\"{}\"", duration((end_us - offset_us).max(0)));
+            let mut length_us = end_us - offset_us;
+            if let Some(next) = next
+                && !self.is_recording()
+            {
+                // An encoder that is too fast has sent more than fits.
+                length_us = length_us.min(self.presented_us(next) - self.presented_us(period));
+            }
+            let _infallible = write!(out, " duration=\"{}\"", duration(length_us.max(0)));
         }
         out.push_str(">\n");
         for video in [true, false] {

@@ -10,7 +10,7 @@ use nova_packager::Config;
 use nova_packager::presentation::Directives;
 use proptest::prelude::*;
 
-use crate::support::{AUDIO, CONFIG, Live, VIDEO, assert_hls_rules, audio, both, video};
+use crate::support::{AUDIO, CONFIG, Live, VIDEO, WALL, assert_hls_rules, audio, both, video};
 
 #[test]
 fn a_live_stream_as_hls() {
@@ -142,6 +142,38 @@ fn conformance_46_what_is_cut_where_no_keyframe_is_does_not_say_it_starts_with_o
     let (video, audio) = mpd.split_at(mpd.find("<AdaptationSet id=\"1\"").unwrap());
     assert!(!video.contains("startWithSAP"), "{mpd}");
     assert!(audio.contains("startWithSAP=\"1\""), "{mpd}");
+}
+
+#[test]
+fn conformance_77_dash_follows_an_encoder_whose_clock_drifts_with_a_new_period() {
+    for drift_us in [600_000, -600_000] {
+        let mut live = both();
+        live.run(0, 6000, 60, &[VIDEO, AUDIO]);
+        // Steps of the size in which drift is noticed (conformance 49).
+        for step in 1..=4 {
+            live.push(Item::Anchor {
+                media_us: 6_000_000,
+                wall: WALL.plus_micros(6_000_000 + drift_us * step / 4),
+            });
+        }
+        live.run(6000, 11_000, 60, &[VIDEO, AUDIO]);
+        let mpd = live.get("manifest.mpd", None);
+        let periods: Vec<&str> = mpd.lines().filter(|line| line.contains("<Period ")).collect();
+        let expected = if drift_us > 0 {
+            [
+                "  <Period id=\"0\" start=\"PT0.000S\" duration=\"PT6.000S\">",
+                "  <Period id=\"3\" start=\"PT6.600S\">",
+            ]
+        } else {
+            [
+                "  <Period id=\"0\" start=\"PT0.000S\" duration=\"PT5.400S\">",
+                "  <Period id=\"3\" start=\"PT5.400S\">",
+            ]
+        };
+        assert_eq!(periods, expected, "{mpd}");
+        assert!(mpd.contains("presentationTimeOffset=\"540000\""), "{mpd}");
+        assert!(!live.get("b1/v0.m3u8", None).contains("EXT-X-DISCONTINUITY\n"));
+    }
 }
 
 #[test]
