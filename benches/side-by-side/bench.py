@@ -6,6 +6,9 @@
     bench.py deliver    live playlist, part and segment: Nova against nginx with the same bytes in static files
     bench.py latency    from a frame sent to its part in the viewer's hands, with 25 other publishers
     bench.py start      process start to `nova is ready`, and memory at rest
+    bench.py ladder     CPU and likeness of the rungs beside one ffmpeg command that makes the same, and how far they are behind their source
+    bench.py recording  from the end of a broadcast of an hour to the whole recording, and what that costs
+    bench.py screen     in Chromium: first picture of the watch page, and how far behind it and hls.js are
     bench.py all        all of them
 
 Compare CPU-seconds of one run; figures of two runs say more about the machine than about the servers.
@@ -23,6 +26,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 
 import hls
+import ladder as rungs
 import machine
 import publish
 import servers
@@ -356,6 +360,103 @@ def start(given, results):
     )
 
 
+# -------------------------------------------------------------------------------------------------------------- ladder
+
+
+def ladder(given, results):
+    need_nova('ladder')
+    rows = []
+    for number in range(given.rounds):
+        made = {}
+        for which in ('nova', 'ffmpeg')[:: -1 if number % 2 else 1]:
+            if which == 'ffmpeg':
+                made[which] = rungs.by_ffmpeg(servers.scratch('ladder'), given.window)
+                continue
+            # With a window that still holds what is compared at the end.
+            with servers.Nova('ladder-nova', transcode__ladder=rungs.SETTING, live__window_s=300) as nova:
+                cpu, behind, lists = rungs.by_nova(nova, given.window)
+                begin, span = 6, min(8, int(given.window) - 4)
+                alike = {height: rungs.likeness(url, lists[1080], begin, span) for height, url in lists.items() if height != 1080}
+                made[which] = cpu, behind, alike
+        (cpu, behind, alike), (theirs, files) = made['nova'], made['ffmpeg']
+        for (name, height, _, _), file in zip(rungs.RUNGS, files):
+            row = {
+                'round': number + 1, 'rung': name, 'cpu_ratio': cpu / theirs, 'nova_cpu': cpu, 'ffmpeg_cpu': theirs, 'ssim': alike[height],
+                'ffmpeg_ssim': rungs.likeness(file, publish.CLIP, begin, span), 'behind_median_ms': behind[height][0], 'behind_worst_ms': behind[height][1],
+            }
+            results.add('ladder', **row)
+            rows.append(row)
+        say(f'ladder {number + 1}/{given.rounds}: {cpu / theirs:.2f} of ffmpeg')
+    table(
+        f'1080p30 to {rungs.SETTING}, x264 veryfast zerolatency, {given.window:g} s; CPU-seconds of all rungs for a second of media',
+        ['round', 'rung', 'Nova CPU-s', 'ffmpeg CPU-s', 'ratio', 'Nova SSIM', 'ffmpeg SSIM', 'behind the source, median ms', 'worst ms'],
+        [[r['round'], r['rung'], r['nova_cpu'], r['ffmpeg_cpu'], r['cpu_ratio'], f"{r['ssim']:.4f}", f"{r['ffmpeg_ssim']:.4f}", r['behind_median_ms'], r['behind_worst_ms']] for r in rows],
+    )
+    print(f"\nnova / ffmpeg: median {statistics.median(row['cpu_ratio'] for row in rows):.2f}")
+
+
+# ----------------------------------------------------------------------------------------------------------- recording
+
+
+def recording(given, results):
+    """An hour in fast motion: the same segments and lines as an hour's, of a small picture."""
+    need_nova('recording')
+    clip = publish.make_small_clip(os.path.join(servers.scratch('recording-clip'), 'small.flv'))
+    with servers.Nova('recording', live__record='true', live__reconnect_s=1) as nova:
+        sending = subprocess.Popen([
+            'ffmpeg', '-hide_banner', '-v', 'error', '-nostdin', '-readrate', '60', '-stream_loop', '-1', '-i', clip,
+            '-t', str(int(given.hours * 3600)), '-c', 'copy', '-f', 'flv', nova.publish_url('long'),
+        ])
+        try:
+            folder = hls.Stream(nova.playlist_url('long')).url.split('/')[-2]
+            sending.wait()
+        finally:
+            sending.kill()
+            sending.wait()
+        # Once it has ended, the list of the broadcast says so, and from then on the clock runs.
+        live, whole = hls.Connection(nova.playlist_url('long')), f'http://127.0.0.1:{nova.http}/vod/{folder}/master.m3u8'
+        media = hls.Stream(nova.playlist_url('long')).url
+        while b'#EXT-X-ENDLIST' not in live.get(media)[1]:
+            time.sleep(0.002)
+        ended, cpu = time.monotonic(), nova.cpu_seconds()
+        vod = hls.Connection(whole)
+        while True:
+            status, body = vod.get(whole)
+            first = hls.first_variant(body.decode(), whole) if status == 200 else None
+            text = vod.get(first)[1].decode() if first else ''
+            if '#EXT-X-ENDLIST' in text:
+                break
+            if time.monotonic() - ended > 30:
+                raise hls.Unfit(f'recording: not whole after 30 s, status {status} for {whole}')
+            time.sleep(0.002)
+        took = time.monotonic() - ended
+        time.sleep(2)
+        cpu = nova.cpu_seconds() - cpu
+        seconds = sum(length for *_, length in hls.parse(text, first).segments)
+    results.add('recording', seconds=seconds, whole_ms=took * 1000, cpu_s=cpu)
+    table('A broadcast of an hour, in fast motion', ['seconds recorded', 'whole after the end, ms', 'CPU-s from the end to 2 s later'], [[f'{seconds:.0f}', took * 1000, cpu]])
+
+
+# -------------------------------------------------------------------------------------------------------------- screen
+
+
+def screen(given, results):
+    """What a person sees: needs the packages of web/ui/tests (`npm ci` there) and Chromium."""
+    need_nova('screen')
+    with servers.Nova('screen') as nova:
+        publisher = subprocess.Popen(publish.with_clock(nova.publish_url('screen')), stdin=subprocess.DEVNULL)
+        try:
+            hls.Stream(nova.playlist_url('screen'), segments=4)
+            tests = os.path.join(HERE, '../../web/ui/tests')
+            for command in (['first-frame.mjs', 'screen', str(given.visits)], ['steady.mjs', 'screen', str(given.steady)]):
+                print()
+                sys.stdout.flush()
+                subprocess.run(['node', *command], cwd=tests, check=True, env={**os.environ, 'NOVA_URL': f'http://127.0.0.1:{nova.http}'})
+        finally:
+            publisher.kill()
+            publisher.wait()
+
+
 def of(values):
     return statistics.median(values), max(values)
 
@@ -369,13 +470,14 @@ def need_nova(command):
 
 
 def everything(given, results):
-    for command in (start, ramp, deliver, latency):
+    for command in (start, ramp, deliver, latency, ladder, recording, screen):
         command(given, results)
 
 
 def main():
     commands = {
-        'clips': lambda *_: None, 'ramp': ramp, 'deliver': deliver, 'latency': latency, 'start': start, 'all': everything,
+        'clips': lambda *_: None, 'ramp': ramp, 'deliver': deliver, 'latency': latency, 'start': start,
+        'ladder': ladder, 'recording': recording, 'screen': screen, 'all': everything,
     }
     built = os.path.join(os.environ.get('CARGO_TARGET_DIR') or os.path.join(HERE, '../../target'), 'release')
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -390,6 +492,9 @@ def main():
     options.add_argument('--watch', type=int, default=60, help='latency: seconds of watching')
     options.add_argument('--connections', type=int, default=32, help='deliver')
     options.add_argument('--starts', type=int, default=10, help='start')
+    options.add_argument('--hours', type=float, default=1, help='recording: length of the broadcast')
+    options.add_argument('--visits', type=int, default=10, help='screen: visits of the watch page')
+    options.add_argument('--steady', type=int, default=600, help='screen: seconds of watching')
     options.add_argument('--json', default=None, metavar='FILE', help='append every row to FILE')
     given = options.parse_args()
     servers.Nova.binary, servers.Floor.binary = os.path.abspath(given.nova), os.path.abspath(given.sink)

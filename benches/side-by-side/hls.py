@@ -85,6 +85,16 @@ def first_variant(text, url):
     return None
 
 
+def variants(text, url):
+    """Media playlists of a multivariant playlist by the height of their pictures."""
+    lines, found = text.splitlines(), {}
+    for number, line in enumerate(lines):
+        size = re.search(r'^#EXT-X-STREAM-INF:.*RESOLUTION=\d+x(\d+)', line)
+        if size:
+            found[int(size[1])] = urllib.parse.urljoin(url, next(uri for uri in lines[number + 1:] if uri and uri[0] != '#'))
+    return found
+
+
 class Stream:
     """A live stream being watched: its media playlist, found through the multivariant one."""
 

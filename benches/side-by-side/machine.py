@@ -30,6 +30,15 @@ def family(pid):
     return found
 
 
+def program(pid):
+    """Name of the program a process runs; empty when it has ended."""
+    try:
+        with open(f'/proc/{pid}/comm') as file:
+            return file.read().strip()
+    except OSError:
+        return ''
+
+
 def cpu_seconds(pid):
     """User and system time of the family, children that have ended included."""
     ticks = 0

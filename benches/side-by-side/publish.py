@@ -36,6 +36,26 @@ def make_clip(path=CLIP):
     return path
 
 
+def make_small_clip(path):
+    """20 s of a small picture with sound, a keyframe every 2 s: for what depends on how long a broadcast is, not on how large."""
+    subprocess.run([
+        'ffmpeg', '-hide_banner', '-v', 'error', '-nostdin', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=10', '-f', 'lavfi', '-i', 'sine=sample_rate=48000',
+        '-t', '20', '-c:v', 'libx264', '-bf', '0', '-g', '20', '-keyint_min', '20', '-sc_threshold', '0', '-pix_fmt', 'yuv420p', '-b:v', '50k',
+        '-c:a', 'aac', '-b:a', '32k', '-f', 'flv', path,
+    ], check=True)
+    return path
+
+
+def with_clock(url):
+    """A publisher that draws the time into its picture, as web/ui/tests/steady.mjs reads it: 32 bits of milliseconds, lowest first."""
+    clock = "crop=32:2:0:0,geq=lum='255*mod(floor(time(0)*1000/pow(2,X)),2)':cb=128:cr=128,scale=1280:40:flags=neighbor"
+    return [
+        'ffmpeg', '-hide_banner', '-v', 'error', '-nostdin', '-re', '-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=30', '-f', 'lavfi', '-i', 'sine=frequency=440',
+        '-filter_complex', f'[0:v]split[picture][b];[b]{clock}[clock];[picture][clock]overlay[v]', '-map', '[v]', '-map', '1:a',
+        '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-g', '60', '-pix_fmt', 'yuv420p', '-b:v', '2500k', '-c:a', 'aac', '-f', 'flv', url,
+    ]
+
+
 class Publishers:
     """`ffmpeg -re -c copy` publishers of one clip, with what each says of its own progress."""
 

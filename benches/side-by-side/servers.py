@@ -101,6 +101,11 @@ class Nova(Server):
     name = 'nova'
     binary = None
 
+    def __init__(self, run_name=None, **settings):
+        """`settings` are configuration keys with `__` between their parts: `transcode__ladder='720p:2800k'`."""
+        super().__init__(run_name)
+        self.settings = {f'NOVA_{key.upper()}': str(value) for key, value in settings.items()}
+
     def command(self):
         return [self.binary, 'serve', '--dev']
 
@@ -112,7 +117,12 @@ class Nova(Server):
             'NOVA_DATA_DIR': os.path.join(self.run, 'data'),
             # The ladder has a bench of its own.
             'NOVA_TRANSCODE__LADDER': 'off',
+            **self.settings,
         }
+
+    def workers(self):
+        """Process ids of the transcoders it has started."""
+        return [pid for pid in machine.family(self.process.pid) if machine.program(pid) == 'nova-transcode']
 
     def playlist_url(self, stream):
         return f'http://127.0.0.1:{self.http}/live/{stream}/master.m3u8'
