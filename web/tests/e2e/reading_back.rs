@@ -127,6 +127,37 @@ fn every_packet_of_enhanced_rtmp_comes_back() {
     assert!(multivariant.to_lowercase().contains("opus\""), "{multivariant}");
 }
 
+#[test]
+fn conformance_31_every_packet_of_every_track_comes_back_as_a_rendition_of_its_own() {
+    let server = Server::start(ENDS_SOON);
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = format!(
+        "-filter_complex [0:v]split[large][more];[more]scale=160:90[small] -map [large] -map [small] -map 1:a -map 1:a {} -b:a:1 32k",
+        clip::H264
+    );
+    let clip = clip::make(ffmpeg_enhanced(), folder.path(), "tracks.mp4", SECONDS, &options);
+    Publisher::enhanced_file(&clip, &format!("{}/tracks", server.rtmp)).finish(Duration::from_secs(SECONDS.into()));
+    server.until_status("tracks", "ended", 20);
+    let multivariant = server.text("/live/tracks/master.m3u8");
+    assert!(
+        multivariant.contains("RESOLUTION=320x180") && multivariant.contains("RESOLUTION=160x90"),
+        "{multivariant}"
+    );
+    let clip = clip.to_str().expect("a path");
+    for (kind, names) in [("v", ["/v0.", "/v2."]), ("a", ["/a1.", "/a3."])] {
+        for (number, name) in names.into_iter().enumerate() {
+            let list = multivariant
+                .split(['"', '\n'])
+                .find(|word| word.contains(name))
+                .unwrap_or_else(|| panic!("{name} in {multivariant}"));
+            let sent = clip::packets(clip, &format!("{kind}:{number}"));
+            let got = clip::packets(&server.url(&format!("/live/tracks/{list}")), kind);
+            same_packets(list, &sent, &got, kind == "v");
+        }
+    }
+    assert_eq!(clip::complaints(&server.url("/live/tracks/manifest.mpd")), "");
+}
+
 /// A pipeline that publishes the H.264 and AAC of a clip with this sink.
 fn gstreamer(sink: &str, clip: &Path, url: &str) -> Publisher {
     let pipeline = format!(
