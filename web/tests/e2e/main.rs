@@ -19,6 +19,7 @@ mod connections;
 mod dash;
 mod delivery;
 mod draining;
+mod dvr;
 mod faults;
 mod images;
 mod ladder;
