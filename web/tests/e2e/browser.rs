@@ -112,7 +112,8 @@ fn the_watch_page_plays() {
 
 #[test]
 fn the_watch_page_follows_its_broadcaster() {
-    passes("browser/broadcaster.test.mjs");
+    // Longer than its blip, and short enough to wait for the end.
+    passes_with("browser/broadcaster.test.mjs", &[("NOVA_LIVE__RECONNECT_S", "20")]);
 }
 
 #[test]
