@@ -1,9 +1,10 @@
 //! Writes finished segments to the object store, behind a bounded queue that nobody waits for.
 //!
 //! A segment that cannot be stored stays in memory and leaves the playlists early; the stream goes on. When the store works again, so does
-//! everything after.
+//! everything after. One that is recorded is tried again for as long as memory holds it: a disk that is full for some seconds costs a recording nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 use nova_core::clock::Clock;
@@ -15,6 +16,8 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 const QUEUE: usize = 1024;
 /// Objects written at once: a slow disk is not made faster by more.
 const WRITERS: usize = 4;
+/// Between two tries of a segment that is recorded.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Seconds between two log lines about the same trouble.
 const QUIET_S: i64 = 30;
 
@@ -68,24 +71,23 @@ async fn run(store: Arc<dyn ObjectStore>, clock: Clock, mut jobs: mpsc::Receiver
         let Ok(permit) = Arc::clone(&writers).acquire_owned().await else {
             return;
         };
-        let (store, trouble) = (Arc::clone(&store), Arc::clone(&trouble));
+        let (store, trouble, writers) = (Arc::clone(&store), Arc::clone(&trouble), Arc::clone(&writers));
         tokio::spawn(async move {
             let done = match job {
-                Job::Store(segment, waits) => {
-                    let done = match segment.pieces() {
-                        Some(pieces) => {
-                            let done = store.put(&segment.key, pieces.to_vec()).await;
-                            if done.is_ok() {
-                                segment.mark_stored();
-                            }
-                            done
-                        }
-                        None => Ok(()),
-                    };
-                    if let Some(waits) = waits {
+                Job::Store(segment, None) => put(&*store, &segment).await,
+                Job::Store(segment, Some(waits)) => {
+                    let mut done = put(&*store, &segment).await;
+                    drop(permit);
+                    // Bounded by what memory holds: the packager lets go of what is old, stored or not.
+                    while let Err(error) = done {
+                        trouble.tell(&error);
                         waits.notify_one();
+                        tokio::time::sleep(AGAIN).await;
+                        let Ok(_permit) = writers.acquire().await else { return };
+                        done = put(&*store, &segment).await;
                     }
-                    done
+                    waits.notify_one();
+                    return;
                 }
                 Job::Delete(key) => store.delete(&key).await,
                 Job::DeletePrefix(prefix) => store.delete_prefix(&prefix).await,
@@ -96,6 +98,15 @@ async fn run(store: Arc<dyn ObjectStore>, clock: Clock, mut jobs: mpsc::Receiver
             drop(permit);
         });
     }
+}
+
+/// Stores a segment that is still in memory.
+async fn put(store: &dyn ObjectStore, segment: &Segment) -> Result<(), StoreError> {
+    if let Some(pieces) = segment.pieces() {
+        store.put(&segment.key, pieces.to_vec()).await?;
+        segment.mark_stored();
+    }
+    Ok(())
 }
 
 struct Trouble {

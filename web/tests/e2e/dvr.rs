@@ -31,7 +31,10 @@ fn everything_within_dvr_s_can_be_had_although_memory_holds_the_newest_seconds_o
     let list = video.now(&server);
     assert_eq!(list.sequence, 0);
     let first = video.path(&list.segments[0].uri);
-    let (file, away) = (server.data().join("media").join(&first[1..]), server.data().join("away"));
+    let (file, away) = (
+        server.data().join("media").join(&first[1..]),
+        server.data().join("away"),
+    );
     std::fs::rename(&file, &away).expect("the file of the first segment");
     server.get(&first).is(404);
     std::fs::rename(&away, &file).expect("back");

@@ -298,3 +298,81 @@ fn a_full_disk_shortens_the_window_until_there_is_space() {
         "it works again"
     );
 }
+
+#[test]
+fn a_full_disk_costs_a_recording_what_memory_could_not_hold_and_nothing_else() {
+    let mount = tempfile::tempdir().expect("a folder");
+    let disk = Disk::new(mount.path());
+    let data = tempfile::tempdir_in(mount.path()).expect("a folder");
+    let folder = data.path().to_owned();
+    let disk = match disk {
+        Disk::Folder(_) => Disk::Folder(&folder),
+        mounted @ Disk::Mounted(_) => mounted,
+    };
+    let server = Server::start_in(
+        data,
+        &[
+            ("NOVA_LIVE__SEGMENT_MS", "1000"),
+            ("NOVA_LIVE__WINDOW_S", "6"),
+            ("NOVA_LIVE__MEMORY_S", "4"),
+            ("NOVA_LIVE__RECONNECT_S", "1"),
+            ("NOVA_LIVE__RECORD", "true"),
+        ],
+    );
+    let publisher = Publisher::endless(&format!("{}/show", server.rtmp));
+    let rendition = &Rendition::all("show", &server.until_live("show"))[0];
+    let until_msn = |msn: u64| {
+        until(&format!("segment {msn}"), 30, || {
+            (rendition.now(&server).next_msn() > msn).then_some(())
+        });
+    };
+    until_msn(3);
+    disk.fail();
+    until("the trouble to be counted", 20, || {
+        (server.metric("nova_store_errors_total", "") > 0.0).then_some(())
+    });
+    // Longer than memory holds.
+    let broken = rendition.now(&server).next_msn();
+    until_msn(broken + 12);
+    disk.mend();
+    let mended = rendition.now(&server).next_msn();
+    until_msn(mended + 3);
+    publisher.signal("INT");
+    server.until_status("show", "ended", 20);
+
+    let live = rendition.path("");
+    let folder = live.split('/').nth(3).expect("a folder");
+    let list = format!("/vod/{folder}/{folder}/v0.m3u8");
+    let whole = until("the recording to be whole", 20, || {
+        let answer = server.get(&list);
+        let ends = answer.status == 200 && String::from_utf8_lossy(&answer.body).ends_with("#EXT-X-ENDLIST\n");
+        ends.then(|| Media::parse(&answer.text()))
+    });
+    let numbers: Vec<u64> = whole.segments.iter().map(|segment| segment.msn).collect();
+    assert_eq!(
+        numbers,
+        (0..=*numbers.last().expect("segments")).collect::<Vec<_>>(),
+        "68"
+    );
+    assert!(numbers.len() as u64 > mended + 2);
+    for segment in &whole.segments {
+        let status = server.get(&format!("/vod/{folder}/{folder}/{}", segment.uri)).status;
+        assert_eq!(status == 200, !segment.gap, "segment {} is {status}", segment.msn);
+    }
+    let gaps: Vec<u64> = whole
+        .segments
+        .iter()
+        .filter(|segment| segment.gap)
+        .map(|segment| segment.msn)
+        .collect();
+    assert!(!gaps.is_empty(), "the disk was full for longer than memory holds");
+    assert!(
+        gaps.iter().all(|msn| (broken.saturating_sub(2)..mended).contains(msn)),
+        "{gaps:?} are missing; the disk was full from {broken} to {mended}"
+    );
+    // What was in memory when there was space again is there, although its first try had failed.
+    assert!(
+        *gaps.last().expect("gaps") + 2 < mended,
+        "{gaps:?} are missing of those before {mended}"
+    );
+}

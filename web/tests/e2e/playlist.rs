@@ -78,7 +78,7 @@ impl Media {
                 "#EXT-X-PRELOAD-HINT" => media.hints.push(attributes(value)),
                 "#EXT-X-RENDITION-REPORT" => media.reports.push(attributes(value)),
                 "#EXT-X-ENDLIST" => media.ended = true,
-                "#EXT-X-INDEPENDENT-SEGMENTS" => {}
+                "#EXT-X-INDEPENDENT-SEGMENTS" | "#EXT-X-PLAYLIST-TYPE" => {}
                 _ if line.starts_with('#') => panic!("an unknown tag: {line}"),
                 _ => {
                     next.msn = media.sequence + media.skipped + media.segments.len() as u64;
