@@ -55,6 +55,36 @@ pub(crate) fn parse_config(record: &[u8]) -> Result<(Description, usize), Error>
     Ok((description, usize::from(length & 3) + 1))
 }
 
+/// The record that the parameter sets before the picture of an access unit make, when an SPS is among them: some encoders change their size
+/// in the midst of a stream and say so nowhere else (conformance 37). Lengths are of four bytes.
+pub(crate) fn record_in_band(payload: &[u8]) -> Option<Vec<u8>> {
+    let (mut sets, mut rest) = ([Vec::new(), Vec::new()], payload);
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (nal, next) = behind.split_at_checked(length)?;
+        rest = next;
+        match nal.first()? & 0x1f {
+            7 => sets[0].push(nal),
+            8 => sets[1].push(nal),
+            1..=5 => break,
+            _ => {}
+        }
+    }
+    let [sps, pps] = &sets;
+    let &[_, profile, compatibility, level, ..] = *sps.first()? else {
+        return None;
+    };
+    let mut record = vec![1, profile, compatibility, level, 0xff];
+    for (list, mark) in [(sps, 0xe0), (pps, 0)] {
+        record.push(mark | u8::try_from(list.len()).ok().filter(|count| *count < 32)?);
+        for nal in list {
+            record.extend(u16::try_from(nal.len()).ok()?.to_be_bytes());
+            record.extend(*nal);
+        }
+    }
+    Some(record)
+}
+
 fn sized<'a>(record: &'a [u8], at: &mut usize) -> Result<&'a [u8], Error> {
     let len = record.get(*at..*at + 2).ok_or(Error::Truncated)?;
     let len = usize::from(u16::from_be_bytes([len[0], len[1]]));

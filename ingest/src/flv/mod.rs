@@ -239,7 +239,7 @@ mod tests {
     use nova_core::media::Media;
 
     use super::*;
-    use crate::codec::avc::tests::record;
+    use crate::codec::avc::{self, tests::record};
 
     /// An IDR slice behind its length.
     const IDR: &[u8] = &[0, 0, 0, 3, 0x65, 1, 2];
@@ -284,6 +284,49 @@ mod tests {
         fn ids(&self) -> Vec<(u8, Codec)> {
             self.tracks.iter().map(|t| (t.id.0, t.codec)).collect()
         }
+    }
+
+    /// x264's parameter sets of 320x180 and of 640x360.
+    const SPS: [&[u8]; 2] = [
+        b"\x67\x42\xc0\x0d\xda\x05\x06\x7e\x7c\x04\x40\0\0\x03\0\x40\0\0\x0f\x03\xc5\x0a\xa8",
+        b"\x67\x42\xc0\x1e\xda\x02\x80\xbf\xe5\xc0\x44\0\0\x03\0\x04\0\0\x03\0\xf0\x3c\x58\xba\x80",
+    ];
+    const PPS: &[u8] = b"\x68\xce\x0f\xc8";
+
+    #[test]
+    fn conformance_37_another_sps_in_the_pictures_is_another_configuration_and_the_same_is_none() {
+        let units = |sets: &[&[u8]]| -> Vec<u8> {
+            let sized = |nal: &&[u8]| [&u32::try_from(nal.len()).unwrap().to_be_bytes()[..], *nal].concat();
+            sets.iter().flat_map(sized).chain(IDR.iter().copied()).collect()
+        };
+        let config = avc::record_in_band(&units(&[SPS[0], PPS])).unwrap();
+        let mut feed = Feed::new();
+        feed.video(0, &[&[0x17, 0, 0, 0, 0], &config])
+            .video(0, &[&[0x17, 1, 0, 0, 0], &units(&[SPS[0], PPS])])
+            .video(40, &[&[0x17, 1, 0, 0, 0], &units(&[b"\x68\xce\x3c\x80"])])
+            .video(80, &[&[0x17, 1, 0, 0, 0], &units(&[SPS[1], PPS])])
+            .video(120, &[&[0x17, 1, 0, 0, 0], &units(&[SPS[1], PPS])])
+            .video(160, &[&[0x17, 0, 0, 0, 0], &config])
+            .video(160, &[&[0x17, 1, 0, 0, 0], IDR])
+            .video(200, &[&[0x17, 1, 0, 0, 0], &units(&[SPS[0], PPS])]);
+        let sizes: Vec<_> = feed.tracks.iter().map(|track| &track.media).collect();
+        assert!(
+            matches!(
+                sizes[..],
+                [
+                    Media::Video { width: 320, .. },
+                    Media::Video {
+                        width: 640,
+                        height: 360,
+                        ..
+                    },
+                    Media::Video { width: 320, .. }
+                ]
+            ),
+            "{sizes:?}"
+        );
+        feed.video(240, &[&[0x17, 1, 0, 0, 0], &units(&[&SPS[1][..6], PPS])]);
+        assert_eq!((feed.tracks.len(), feed.frames.len()), (3, 7));
     }
 
     #[test]

@@ -125,6 +125,9 @@ impl TrackState {
                 let Some(unit) = nal::normalize(part.data, self.length_size, class).map_err(wrong)? else {
                     return Ok(());
                 };
+                if codec == Codec::Avc && unit.hint && unit.random_access {
+                    self.in_band(&unit.payload, sink);
+                }
                 // The bitstream decides; a keyframe without IDR needs the tag's word and a hint.
                 keyframe = unit.random_access || keyframe && unit.hint;
                 unit.payload
@@ -162,6 +165,19 @@ impl TrackState {
             payload,
         }));
         Ok(())
+    }
+
+    /// A keyframe whose SPS says another size or profile than the configuration brings a configuration of its own. Smaller differences, and PPS
+    /// alone, travel with the pictures, and a set that cannot be read is for the decoder to judge. The configuration that was sent stays ignored
+    /// when it is repeated, or an encoder that repeats an old one would change with each keyframe.
+    fn in_band(&mut self, payload: &[u8], sink: &mut impl FnMut(Event)) {
+        let Some(known) = &self.described else { return };
+        let Some(Ok((described, _))) = avc::record_in_band(payload).map(|record| avc::parse_config(&record)) else {
+            return;
+        };
+        if (&described.media, &described.codec_string) != (&known.media, &known.codec_string) {
+            self.announce(described, sink);
+        }
     }
 
     fn sound(&mut self, part: Part, sink: &mut impl FnMut(Event)) -> Result<(), Error> {
