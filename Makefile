@@ -47,7 +47,11 @@ bench:
 	@$(MAKE) --no-print-directory build
 	cargo build --release $(LOCKED) -p nova-benches --bins
 	cargo bench $(LOCKED) -p nova-benches
+	cargo run --release $(LOCKED) -p nova-domain --features testing --example outbox
+	cargo run --release $(LOCKED) -p nova-users --example graph
+	cd web/ui/tests && npm ci --no-audit --no-fund
 	python3 benches/side-by-side/bench.py all
+	python3 benches/side-by-side/api.py
 
 picture: build
 	scripts/picture web/assets/watch.png

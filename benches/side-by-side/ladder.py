@@ -73,6 +73,8 @@ def arrivals(url, seconds):
         if status != 200:
             raise hls.Unfit(f'ladder: status {status} for {url}')
         playlist = hls.parse(body.decode(), url)
+        if not playlist.parts:
+            raise hls.Unfit(f'ladder: the machine is too slow, {url} was left off')
         sequence, part, _ = playlist.parts[-1]
         seen[sequence, part] = now
     return seen
