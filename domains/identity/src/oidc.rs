@@ -96,6 +96,11 @@ impl Provider {
         }
     }
 
+    /// It can say when its person last proved who they are. Facebook cannot.
+    pub const fn tells_time(&self) -> bool {
+        !matches!(self.kind, Kind::Facebook { .. })
+    }
+
     /// Its callback is a POST from another site, so the flow's cookie has to be `SameSite=None; Secure`.
     pub const fn posts_callback(&self) -> bool {
         matches!(self.kind, Kind::Apple { .. })
@@ -163,6 +168,9 @@ pub struct Flow {
     pub nonce: String,
     /// RFC 7636.
     pub verifier: String,
+    /// The provider must have asked its person for a proof since then, seconds since the epoch (`auth_time`).
+    #[serde(default)]
+    pub since: Option<i64>,
     /// When it ends, microseconds since the epoch.
     pub expires_at: i64,
 }
@@ -175,10 +183,15 @@ impl fmt::Debug for Flow {
     }
 }
 
-/// Begins a sign-in: where to send the browser, and what to keep.
+/// How far a provider's clock may be behind this one's, in seconds.
+const SKEW: i64 = 30;
+
+/// Begins a sign-in: where to send the browser, and what to keep. With `fresh` the provider is to ask its person for a proof even where it knows
+/// them still, and [`finish`] looks whether it did (OpenID Connect Core 1.0 section 3.1.2.1, `max_age`).
 pub fn start(
     provider: &Provider,
     discovered: &Discovered,
+    fresh: bool,
     now: Timestamp,
     random: &Random,
 ) -> Result<(String, Flow), Error> {
@@ -188,6 +201,7 @@ pub fn start(
         state: secret(),
         nonce: secret(),
         verifier: secret(),
+        since: fresh.then(|| now.0.div_euclid(1_000_000) - SKEW),
         expires_at: now.0 + i64::try_from(LIFETIME.as_micros()).unwrap_or(i64::MAX / 2),
     };
     let mut url = match &discovered.0 {
@@ -211,6 +225,9 @@ pub fn start(
         .append_pair("code_challenge_method", "S256");
     if provider.posts_callback() {
         url.query_pairs_mut().append_pair("response_mode", "form_post");
+    }
+    if fresh {
+        url.query_pairs_mut().append_pair("max_age", "0");
     }
     Ok((url.into(), flow))
 }
@@ -283,6 +300,12 @@ pub enum Error {
     /// No key of the provider's has signed the ID token.
     #[error("the ID token: its signature is none of the provider's")]
     UnknownKey,
+    /// A fresh proof was asked for, and the provider does not say that there was one.
+    #[error("its person last proved who they are at {at:?}, before this sign-in")]
+    Stale {
+        /// When they did, by the provider's word.
+        at: Option<i64>,
+    },
     /// The configured key of Apple's is none.
     #[error("the configured Apple key is not a P-256 key in PKCS#8 form")]
     AppleKey,
@@ -332,6 +355,9 @@ where
 {
     let code = check_callback(provider, flow, callback, now)?;
     let Some(metadata) = &discovered.0 else {
+        if flow.since.is_some() {
+            return Err(Error::Stale { at: None });
+        }
         return facebook(provider, flow, &code, now, http).await;
     };
     let answer: TokenAnswer = exchange(provider, flow, &code, metadata.token_endpoint(), now, http).await?;
@@ -364,6 +390,11 @@ where
     if !bool::from(nonce.as_bytes().ct_eq(flow.nonce.as_bytes())) {
         return refused("it belongs to another sign-in");
     }
+    if let Some(since) = flow.since
+        && claims.auth_time.is_none_or(|at| at < since)
+    {
+        return Err(Error::Stale { at: claims.auth_time });
+    }
     Ok(Identity {
         issuer: provider.issuer().to_owned(),
         subject: claims.sub,
@@ -390,6 +421,7 @@ struct IdToken {
     aud: Vec<String>,
     exp: i64,
     nonce: Option<String>,
+    auth_time: Option<i64>,
     email: Option<String>,
     email_verified: Option<Flag>,
     name: Option<String>,
@@ -762,7 +794,7 @@ mod tests {
 
     async fn begin(provider: &Provider) -> (Discovered, String, Flow) {
         let discovered = discover(provider, &Double::new(provider, None).http()).await.unwrap();
-        let (url, flow) = start(provider, &discovered, NOW, &Random::seeded(1)).unwrap();
+        let (url, flow) = start(provider, &discovered, false, NOW, &Random::seeded(1)).unwrap();
         (discovered, url, flow)
     }
 
@@ -820,7 +852,7 @@ mod tests {
         let provider = any();
         let old = Double::new(&provider, None).key("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURA");
         let mut discovered = discover(&provider, &old.http()).await.unwrap();
-        let (_, flow) = start(&provider, &discovered, NOW, &Random::seeded(1)).unwrap();
+        let (_, flow) = start(&provider, &discovered, false, NOW, &Random::seeded(1)).unwrap();
         let before = discovered.clone();
         let double = Double::new(&provider, Some(&flow));
         let identity = finish(&provider, &mut discovered, &flow, &back(&flow), NOW, &double.http())
@@ -946,6 +978,37 @@ mod tests {
                 "{token}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_fresh_proof_is_asked_for_and_its_time_is_looked_at() {
+        let provider = any();
+        let (mut discovered, url, plain) = begin(&provider).await;
+        assert!(!url.contains("max_age") && plain.since.is_none());
+        let (url, flow) = start(&provider, &discovered, true, NOW, &Random::seeded(1)).unwrap();
+        assert!(url.contains("max_age=0"), "{url}");
+        let seconds = NOW.0 / 1_000_000;
+        for (at, good) in [
+            (json!(seconds), true),
+            (json!(seconds - SKEW), true),
+            (json!(seconds - SKEW - 1), false),
+            (json!(0), false),
+            (Value::Null, false),
+        ] {
+            let double = Double::new(&provider, Some(&flow)).claim("auth_time", at.clone());
+            let got = finish(&provider, &mut discovered, &flow, &back(&flow), NOW, &double.http()).await;
+            assert_eq!(got.is_ok(), good, "{at}: {got:?}");
+            assert_eq!(matches!(got, Err(Error::Stale { .. })), !good, "{at}: {got:?}");
+        }
+        // Facebook says nothing about it, and whatever its sign-in says is not taken for fresh.
+        let facebook = super::tests::provider(Kind::Facebook {
+            app_secret: "s3cret".to_owned(),
+        });
+        let mut discovered = Discovered(None);
+        let (_, flow) = start(&facebook, &discovered, true, NOW, &Random::seeded(1)).unwrap();
+        let double = Double::new(&facebook, Some(&flow));
+        let got = finish(&facebook, &mut discovered, &flow, &back(&flow), NOW, &double.http()).await;
+        assert_eq!(got, Err(Error::Stale { at: None }));
     }
 
     #[tokio::test]

@@ -10,4 +10,5 @@ mod refresh;
 mod register;
 mod second_factor;
 mod sessions;
+mod sudo;
 mod tokens;

@@ -62,9 +62,9 @@ export async function addPasskey(api: Client, name: string): Promise<void> {
   });
 }
 
-/** Logs in with a key that the person picks. */
-export async function logInWithPasskey(api: Client): Promise<void> {
-  const { flow, options } = await api.post<Challenge>('/auth/passkeys/login/begin');
+/** Asks for a key by `begin`, and gives `finish` what it said. */
+async function answer(api: Client, path: string): Promise<void> {
+  const { flow, options } = await api.post<Challenge>(`${path}/begin`);
   const key = options.publicKey as Record<string, never> & { challenge: string };
   const got = (await navigator.credentials.get({
     publicKey: {
@@ -75,7 +75,7 @@ export async function logInWithPasskey(api: Client): Promise<void> {
   })) as PublicKeyCredential | null;
   if (got === null) throw new DOMException('nothing was picked', 'NotAllowedError');
   const response = got.response as AuthenticatorAssertionResponse;
-  await api.post('/auth/passkeys/login/finish', {
+  await api.post(`${path}/finish`, {
     flow,
     cookies: true,
     credential: {
@@ -92,6 +92,12 @@ export async function logInWithPasskey(api: Client): Promise<void> {
     },
   });
 }
+
+/** Logs in with a key that the person picks. */
+export const logInWithPasskey = (api: Client): Promise<void> => answer(api, '/auth/passkeys/login');
+
+/** Proves once more who is logged in. */
+export const proveWithPasskey = (api: Client): Promise<void> => answer(api, '/auth/passkeys/sudo');
 
 /** True when a person closed the browser's dialog, or it timed out: nothing to complain about. */
 export const wasGivenUp = (error: unknown): boolean => error instanceof DOMException && ['NotAllowedError', 'AbortError'].includes(error.name);
