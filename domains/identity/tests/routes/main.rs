@@ -1,5 +1,6 @@
 //! Identity through its routes, on both engines. One file a subject.
 
+mod attacks;
 mod enumeration;
 mod erasure;
 mod house;
