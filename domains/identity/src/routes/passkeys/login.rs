@@ -11,11 +11,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use webauthn_rs::prelude::{DiscoverableAuthentication, DiscoverableKey, Passkey, PublicKeyCredential};
 
-use super::{Challenge, FLOW_MICROS, Pending, Row, encoded, party, used};
+use super::{Challenge, Pending, Row, challenge, encoded, party, used};
 use crate::account;
 use crate::domain::State;
 use crate::routes::answer::{self, LoginAnswer};
-use crate::routes::oauth::{keep, take};
+use crate::routes::oauth::take;
 use crate::secret::{Purpose, Secret};
 use crate::session::{self, Proven};
 
@@ -34,20 +34,7 @@ pub(crate) async fn begin(Shared(state): Shared<State>, client: Client) -> Resul
     state.limits.check(&PER_IP, client.network())?;
     let started = party(&state)?.start_discoverable_authentication();
     let (options, pending) = started.map_err(|error| Problem::internal(&error))?;
-    let now = state.clock.now();
-    let secret = Secret::generate(Purpose::Link, &state.random);
-    let pending = Pending {
-        state: pending,
-        user: None,
-        expires_at: now.0 + FLOW_MICROS,
-    };
-    let mut tx = state.db.begin().await?;
-    keep(&state, &mut tx, &secret.hash(), &pending, now).await?;
-    tx.commit().await?;
-    Ok(Json(Challenge {
-        flow: secret.expose().to_owned(),
-        options: serde_json::to_value(options).unwrap_or_default(),
-    }))
+    challenge(&state, pending, None, serde_json::to_value(options).unwrap_or_default()).await
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -10,11 +10,14 @@ use data_encoding::BASE64URL_NOPAD;
 use nova_core::clock::Timestamp;
 use nova_domain::Problem;
 use nova_domain::db::{Error, Id, Tx, UserId};
+use nova_domain::http::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use webauthn_rs::prelude::{AuthenticationResult, Passkey, Url, Webauthn, WebauthnBuilder};
 
+use super::oauth::keep;
 use crate::domain::State;
+use crate::secret::{Purpose, Secret};
 
 pub(super) mod list;
 pub(super) mod login;
@@ -73,6 +76,29 @@ struct Pending<T> {
     state: T,
     user: Option<UserId>,
     expires_at: i64,
+}
+
+/// Keeps what a challenge expects, for the `finish` that belongs to it, and tells the browser what it takes.
+async fn challenge(
+    state: &State,
+    expects: impl Serialize,
+    user: Option<UserId>,
+    options: serde_json::Value,
+) -> Result<Json<Challenge>, Problem> {
+    let now = state.clock.now();
+    let secret = Secret::generate(Purpose::Link, &state.random);
+    let pending = Pending {
+        state: expects,
+        user,
+        expires_at: now.0 + FLOW_MICROS,
+    };
+    let mut tx = state.db.begin().await?;
+    keep(state, &mut tx, &secret.hash(), &pending, now).await?;
+    tx.commit().await?;
+    Ok(Json(Challenge {
+        flow: secret.expose().to_owned(),
+        options,
+    }))
 }
 
 fn encoded(credential_id: &[u8]) -> String {

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use webauthn_rs::prelude::{Passkey, PasskeyAuthentication, PublicKeyCredential};
 
-use super::{Challenge, FLOW_MICROS, Pending, Row, encoded, party, passkeys_of, used};
+use super::{Challenge, Pending, Row, challenge, encoded, party, passkeys_of, used};
 use crate::account;
 use crate::domain::State;
-use crate::routes::oauth::{keep, take};
+use crate::routes::oauth::take;
 use crate::routes::sudo::{PER_ACCOUNT, SudoAnswer, proved, refuse};
 use crate::secret::{Purpose, Secret};
 
@@ -40,20 +40,13 @@ pub(crate) async fn begin(
     }
     let started = webauthn.start_passkey_authentication(&known);
     let (options, pending) = started.map_err(|error| Problem::internal(&error))?;
-    let now = state.clock.now();
-    let secret = Secret::generate(Purpose::Link, &state.random);
-    let pending = Pending {
-        state: pending,
-        user: Some(caller.user),
-        expires_at: now.0 + FLOW_MICROS,
-    };
-    let mut tx = state.db.begin().await?;
-    keep(&state, &mut tx, &secret.hash(), &pending, now).await?;
-    tx.commit().await?;
-    Ok(Json(Challenge {
-        flow: secret.expose().to_owned(),
-        options: serde_json::to_value(options).unwrap_or_default(),
-    }))
+    challenge(
+        &state,
+        pending,
+        Some(caller.user),
+        serde_json::to_value(options).unwrap_or_default(),
+    )
+    .await
 }
 
 #[derive(Deserialize, ToSchema)]
