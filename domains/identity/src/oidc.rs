@@ -27,8 +27,8 @@ pub const LIFETIME: Duration = Duration::from_secs(600);
 const MAX_BODY: u64 = 512 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const GOOGLE: &str = "https://accounts.google.com";
-const APPLE: &str = "https://appleid.apple.com";
-const FACEBOOK: &str = "https://www.facebook.com";
+pub(crate) const APPLE: &str = "https://appleid.apple.com";
+pub(crate) const FACEBOOK: &str = "https://www.facebook.com";
 const FACEBOOK_DIALOG: &str = "https://www.facebook.com/v23.0/dialog/oauth";
 const FACEBOOK_GRAPH: &str = "https://graph.facebook.com/v23.0";
 
@@ -42,6 +42,8 @@ pub enum Kind {
     },
     /// Posts the callback, sends the name once, and wants a client secret that is a fresh ES256 JWT.
     Apple {
+        /// Apple, or what stands in for it.
+        issuer: String,
         /// The developer team.
         team: String,
         /// The id of the key.
@@ -74,6 +76,10 @@ pub struct Provider {
     pub client_id: String,
     /// Nova's callback, as registered there.
     pub redirect_uri: String,
+    /// What it tells of its people is listened to: Apple's events, Facebook's requests for deletion.
+    pub notices: bool,
+    /// Apple's tokens are kept, and given back when the account or the link goes.
+    pub revokes: bool,
 }
 
 impl fmt::Debug for Provider {
@@ -90,7 +96,7 @@ impl Provider {
     pub fn issuer(&self) -> &str {
         match &self.kind {
             Kind::Google { .. } => GOOGLE,
-            Kind::Apple { .. } => APPLE,
+            Kind::Apple { issuer, .. } => issuer,
             Kind::Facebook { .. } => FACEBOOK,
             Kind::Oidc { issuer, .. } => issuer,
         }
@@ -111,19 +117,29 @@ impl Provider {
             Kind::Google { client_secret } => Ok(Some(client_secret.clone())),
             Kind::Facebook { app_secret } => Ok(Some(app_secret.clone())),
             Kind::Oidc { client_secret, .. } => Ok(client_secret.clone()),
-            Kind::Apple { team, key_id, key } => apple_secret(team, key_id, key, &self.client_id, now).map(Some),
+            Kind::Apple {
+                issuer,
+                team,
+                key_id,
+                key,
+            } => apple_secret(issuer, (team, key_id, key), &self.client_id, now).map(Some),
         }
     }
 }
 
 /// "Creating a client secret" of Sign in with Apple: at most six months, made for five minutes.
-fn apple_secret(team: &str, key_id: &str, key: &[u8], client_id: &str, now: Timestamp) -> Result<String, Error> {
+fn apple_secret(
+    issuer: &str,
+    (team, key_id, key): (&str, &str, &[u8]),
+    client_id: &str,
+    now: Timestamp,
+) -> Result<String, Error> {
     jws::install();
     let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
     header.kid = Some(key_id.to_owned());
     let seconds = now.0.div_euclid(1_000_000);
     let claims =
-        serde_json::json!({ "iss": team, "iat": seconds, "exp": seconds + 300, "aud": APPLE, "sub": client_id });
+        serde_json::json!({ "iss": team, "iat": seconds, "exp": seconds + 300, "aud": issuer, "sub": client_id });
     jsonwebtoken::encode(&header, &claims, &jsonwebtoken::EncodingKey::from_ec_der(key)).map_err(|_| Error::AppleKey)
 }
 
@@ -271,6 +287,18 @@ pub struct Identity {
     pub email_verified: bool,
     /// A name to show.
     pub name: Option<String>,
+    /// What the provider wants back when the account goes.
+    pub token: Option<Token>,
+}
+
+/// A refresh token of a provider. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub(crate) String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
 }
 
 /// Why a sign-in does not succeed.
@@ -401,6 +429,7 @@ where
         email_verified: claims.email.is_some() && claims.email_verified.is_some_and(|flag| flag.is_set()),
         email: claims.email,
         name: claims.name.or_else(|| apple_name(callback.user.as_deref()?)),
+        token: answer.refresh_token.filter(|_| provider.revokes).map(Token),
     })
 }
 
@@ -409,6 +438,7 @@ where
 struct TokenAnswer {
     access_token: String,
     id_token: Option<String>,
+    refresh_token: Option<String>,
 }
 
 /// What is read of an ID token (OpenID Connect Core 1.0 sections 2 and 5.1). `openidconnect` has a type for it, which takes an issuer for
@@ -459,6 +489,11 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 
 /// Checks an ID token's signature with the provider's keys, and reads it (OpenID Connect Core 1.0 section 3.1.3.7).
 fn verify(token: &str, keys: &CoreJsonWebKeySet) -> Result<IdToken, Error> {
+    signed(token, keys)
+}
+
+/// What the provider has signed with one of its keys.
+fn signed<T: serde::de::DeserializeOwned>(token: &str, keys: &CoreJsonWebKeySet) -> Result<T, Error> {
     #[derive(Deserialize)]
     struct Head {
         alg: CoreJwsSigningAlgorithm,
@@ -527,6 +562,179 @@ where
     json(http, request).await
 }
 
+/// Gives a token back: the provider forgets that its person has signed in here ("Revoke tokens" of Sign in with Apple, RFC 7009).
+pub async fn revoke<H>(provider: &Provider, token: &Token, now: Timestamp, http: &H) -> Result<(), Error>
+where
+    H: for<'c> AsyncHttpClient<'c>,
+{
+    let mut form = Url::parse("form:").map_err(|error| Error::Provider(error.to_string()))?;
+    form.query_pairs_mut()
+        .append_pair("client_id", &provider.client_id)
+        .append_pair("client_secret", &provider.client_secret(now)?.unwrap_or_default())
+        .append_pair("token", &token.0)
+        .append_pair("token_type_hint", "refresh_token");
+    let request = openidconnect::http::Request::post(format!("{}/auth/revoke", provider.issuer()))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.query().unwrap_or_default().as_bytes().to_vec());
+    let request = request.map_err(|error| Error::Provider(error.to_string()))?;
+    let answer = http.call(request).await;
+    let status = answer.map_err(|error| Error::Provider(error.to_string()))?.status();
+    match status.as_u16() {
+        200..300 => Ok(()),
+        // It says the same tomorrow: the token is none any more, or the client is not known.
+        400..429 => Err(Error::Denied(status.to_string())),
+        _ => Err(Error::Provider(format!("it answered {status}"))),
+    }
+}
+
+/// What a provider tells of one of its people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Tells it from every other.
+    pub id: String,
+    /// Whom it is about.
+    pub subject: String,
+    /// What has happened.
+    pub what: What,
+    /// When it did.
+    pub at: Timestamp,
+}
+
+/// What has happened to an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Its person does not want to sign in here with it any more.
+    Revoked,
+    /// It is gone at the provider.
+    Deleted,
+    /// The provider forwards mail to its address no more.
+    MailStopped,
+    /// It does again.
+    MailResumed,
+    /// Nothing that is known here.
+    Other,
+}
+
+/// How old a notice may be.
+const NOTICE_MICROS: i64 = 24 * 3_600_000_000;
+/// How far a provider's clock may be ahead.
+const AHEAD_MICROS: i64 = 300_000_000;
+
+fn check_age(at: Timestamp, now: Timestamp) -> Result<(), Error> {
+    if now.0 - at.0 > NOTICE_MICROS || at.0 - now.0 > AHEAD_MICROS {
+        return Err(Error::Stale {
+            at: Some(at.0.div_euclid(1_000_000)),
+        });
+    }
+    Ok(())
+}
+
+/// Reads what Apple posts ("Processing changes for Sign in with Apple accounts"): a token like an ID token, with one event in it.
+pub async fn apple_notice<H>(
+    provider: &Provider,
+    discovered: &mut Discovered,
+    token: &str,
+    now: Timestamp,
+    http: &H,
+) -> Result<Notice, Error>
+where
+    H: for<'c> AsyncHttpClient<'c>,
+{
+    #[derive(Deserialize)]
+    struct Claims {
+        iss: String,
+        #[serde(deserialize_with = "one_or_many")]
+        aud: Vec<String>,
+        iat: i64,
+        jti: String,
+        events: Events,
+    }
+    /// Apple writes JSON inside of JSON.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Events {
+        Text(String),
+        Object(Event),
+    }
+    #[derive(Deserialize)]
+    struct Event {
+        #[serde(rename = "type")]
+        kind: String,
+        sub: String,
+        /// Milliseconds, or seconds; it has been seen both ways.
+        event_time: Option<i64>,
+    }
+    let keys = |discovered: &Discovered| discovered.0.clone().ok_or(Error::UnknownKey);
+    let claims: Claims = match signed(token, keys(discovered)?.jwks()) {
+        Err(Error::UnknownKey) => {
+            *discovered = discover(provider, http).await?;
+            signed(token, keys(discovered)?.jwks())?
+        }
+        read => read?,
+    };
+    if claims.iss != provider.issuer() {
+        return Err(Error::Issuer {
+            found: Some(claims.iss),
+        });
+    }
+    if claims.aud != [provider.client_id.as_str()] {
+        return Err(Error::IdToken("it is for somebody else".to_owned()));
+    }
+    let said = Timestamp(claims.iat.saturating_mul(1_000_000));
+    check_age(said, now)?;
+    let event = match claims.events {
+        Events::Object(event) => event,
+        Events::Text(text) => serde_json::from_str(&text).map_err(|error| Error::IdToken(error.to_string()))?,
+    };
+    let at = event.event_time.map_or(said, |time| {
+        let unit = if time > 100_000_000_000 { 1_000 } else { 1_000_000 };
+        Timestamp(time.saturating_mul(unit))
+    });
+    Ok(Notice {
+        id: claims.jti,
+        subject: event.sub,
+        what: match event.kind.as_str() {
+            "consent-revoked" => What::Revoked,
+            "account-delete" | "account-deleted" => What::Deleted,
+            "email-disabled" => What::MailStopped,
+            "email-enabled" => What::MailResumed,
+            _ => What::Other,
+        },
+        at,
+    })
+}
+
+/// Reads what Facebook posts when somebody wants their data deleted ("Data deletion callback"): a `signed_request`.
+pub fn facebook_deletion(provider: &Provider, request: &str, now: Timestamp) -> Result<Notice, Error> {
+    #[derive(Deserialize)]
+    struct Payload {
+        algorithm: String,
+        issued_at: i64,
+        user_id: String,
+    }
+    let Kind::Facebook { app_secret } = &provider.kind else {
+        return Err(Error::Provider("it is not Facebook".to_owned()));
+    };
+    let malformed = || Error::IdToken("it is no signed request".to_owned());
+    let (signature, payload) = request.split_once('.').ok_or_else(malformed)?;
+    let part = |text: &str| BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes());
+    let signature = part(signature).map_err(|_| malformed())?;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes());
+    hmac::verify(&key, payload.as_bytes(), &signature).map_err(|_| Error::UnknownKey)?;
+    let read: Payload = serde_json::from_slice(&part(payload).map_err(|_| malformed())?).map_err(|_| malformed())?;
+    if !read.algorithm.eq_ignore_ascii_case("HMAC-SHA256") {
+        return Err(malformed());
+    }
+    let at = Timestamp(read.issued_at.saturating_mul(1_000_000));
+    check_age(at, now)?;
+    Ok(Notice {
+        id: payload.to_owned(),
+        subject: read.user_id,
+        what: What::Revoked,
+        at,
+    })
+}
+
 fn apple_name(user: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct User {
@@ -573,6 +781,7 @@ where
         email: me.email,
         email_verified: false,
         name: me.name,
+        token: None,
     })
 }
 
@@ -695,6 +904,8 @@ mod tests {
             kind,
             client_id: "nova".to_owned(),
             redirect_uri: "https://nova.example/callback".to_owned(),
+            notices: true,
+            revokes: true,
         }
     }
 
@@ -838,6 +1049,7 @@ mod tests {
             email: Some("alice@example.org".to_owned()),
             email_verified: true,
             name: Some("Alice".to_owned()),
+            token: None,
         };
         assert_eq!(identity, expected);
         let asked = double.asked.lock().unwrap().clone();
@@ -1051,6 +1263,7 @@ mod tests {
         let signing = &ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
         let key = ring::signature::EcdsaKeyPair::generate_pkcs8(signing, &rng).unwrap();
         let provider = provider(Kind::Apple {
+            issuer: APPLE.to_owned(),
             team: "TEAM".to_owned(),
             key_id: "KEY".to_owned(),
             key: key.as_ref().to_vec(),
@@ -1133,6 +1346,7 @@ mod tests {
             email: Some("alice@example.org".to_owned()),
             email_verified,
             name: None,
+            token: None,
         };
         let account = |email_verified| Account {
             user: "alice".to_owned(),

@@ -37,6 +37,8 @@ async fn somebody_signs_in_through_a_real_provider_and_a_code_counts_once() {
         },
         client_id: "nova".to_owned(),
         redirect_uri: "https://nova.example/callback".to_owned(),
+        notices: false,
+        revokes: false,
     };
     let (http, random, now) = (http(), Random::system(), nova_core::clock::Clock::system().now());
     let mut discovered = discover(&provider, &http).await.unwrap();

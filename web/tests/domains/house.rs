@@ -57,6 +57,7 @@ pub(crate) async fn domains(context: &Context, data_dir: &std::path::Path) -> (I
     let facebook = ProviderConfig {
         client_id: "nova".into(),
         client_secret: "s3cret".into(),
+        notices: true,
         ..ProviderConfig::default()
     };
     let config = nova_identity::Config {

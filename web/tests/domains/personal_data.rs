@@ -16,6 +16,7 @@ const NOT_PEOPLE: &[&str] = &[
     "identity_flows.id",
     "identity_links.id",
     "identity_logins.id",
+    "identity_notices.id",
     "identity_oauth_flows.id",
     "identity_passkeys.credential_id",
     "identity_passkeys.id",

@@ -11,7 +11,7 @@ mod introspect;
 mod jwks;
 mod login;
 mod logout;
-mod oauth;
+pub(crate) mod oauth;
 pub(crate) mod passkeys;
 mod password;
 mod refresh;
@@ -57,6 +57,9 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(oauth::start::sudo))
         .routes(routes!(oauth::callback::callback, oauth::callback::posted))
         .routes(routes!(oauth::complete::complete))
+        .routes(routes!(oauth::notices::events))
+        .routes(routes!(oauth::notices::deletion))
+        .routes(routes!(oauth::notices::deletion_status))
         .routes(routes!(oauth::links::list))
         .routes(routes!(oauth::links::delete))
         .routes(routes!(passkeys::list::list))

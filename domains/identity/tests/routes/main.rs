@@ -5,6 +5,7 @@ mod enumeration;
 mod erasure;
 mod house;
 mod login;
+mod notices;
 mod oauth;
 mod passkeys;
 mod refresh;

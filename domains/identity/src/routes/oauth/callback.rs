@@ -94,12 +94,17 @@ pub(crate) async fn posted(
     if state.providers.get(&name).is_none() {
         return Err(Problem::not_found());
     }
-    match form {
-        Ok(Form(callback)) => answer(&state, &client, &headers, &name, callback).await,
-        Err(FormRejection::InvalidFormContentType(_)) => {
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this takes a form"))
+    let Form(callback) = form.map_err(|error| no_form(&error))?;
+    answer(&state, &client, &headers, &name, callback).await
+}
+
+/// What is wrong with a form.
+pub(super) fn no_form(error: &FormRejection) -> Problem {
+    match error {
+        FormRejection::InvalidFormContentType(_) => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this takes a form")
         }
-        Err(_bad) => Err(Problem::invalid("the form cannot be read")),
+        _bad => Problem::invalid("the form cannot be read"),
     }
 }
 
@@ -259,7 +264,10 @@ async fn join(
     let decision = oidc::link(identity, ids.0.as_deref(), ids.1.as_deref(), same.as_ref());
     let id = |text: String| text.parse::<UserId>().map_err(|error| Problem::internal(&error));
     Ok(match decision {
-        Link::SignIn(user) => Ok(id(user)?),
+        Link::SignIn(user) => {
+            renew(state, tx, identity).await?;
+            Ok(id(user)?)
+        }
         Link::Add(user) => {
             let user = id(user)?;
             add(state, tx, client, provider, identity, user, now).await?;
@@ -279,6 +287,27 @@ async fn join(
     })
 }
 
+/// Keeps the newest token that the provider wants back.
+async fn renew(state: &State, tx: &mut Tx, identity: &Identity) -> Result<(), Error> {
+    let Some(token) = sealed(state, identity) else {
+        return Ok(());
+    };
+    sqlx::query("UPDATE identity_links SET token = $1 WHERE issuer = $2 AND subject = $3")
+        .bind(token)
+        .bind(identity.issuer.as_str())
+        .bind(identity.subject.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+fn sealed(state: &State, identity: &Identity) -> Option<Vec<u8>> {
+    identity
+        .token
+        .as_ref()
+        .map(|token| state.sealer.seal(token.0.as_bytes()))
+}
+
 async fn add(
     state: &State,
     tx: &mut Tx,
@@ -289,7 +318,7 @@ async fn add(
     now: Timestamp,
 ) -> Result<(), Problem> {
     sqlx::query(
-        "INSERT INTO identity_links (id, user_id, provider, issuer, subject, email, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO identity_links (id, user_id, provider, issuer, subject, email, token, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(Id::<Link>::new(now))
     .bind(user)
@@ -297,6 +326,7 @@ async fn add(
     .bind(identity.issuer.as_str())
     .bind(identity.subject.as_str())
     .bind(identity.email.as_deref())
+    .bind(sealed(state, identity))
     .bind(now.0)
     .execute(tx.conn())
     .await

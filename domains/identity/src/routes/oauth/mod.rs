@@ -18,7 +18,9 @@ use crate::secret::SecretHash;
 pub(super) mod callback;
 pub(super) mod complete;
 pub(super) mod links;
+pub(super) mod notices;
 pub(super) mod providers;
+pub(crate) mod revoke;
 pub(super) mod start;
 
 /// The cookie that binds a sign-in to the browser that began it.
