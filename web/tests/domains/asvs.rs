@@ -1,7 +1,7 @@
 //! The table of ASVS lines is read as what it is: a list of tests that hold something.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const TABLE: &str = include_str!("../../../domains/identity/ASVS.md");
 
@@ -14,35 +14,47 @@ const LINES: &[&str] = &[
     "10.4.9", "10.5.1", "10.5.4", "14.2.7", "14.2.8", "14.3.1", "14.3.2",
 ];
 
+/// The page that lists what may be done how often (ASVS 6.1.1).
+const LIMITS: &str = include_str!("../../../domains/LIMITS.md");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// The names of all tests in the sources.
 fn tests() -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut names = BTreeSet::new();
     for folder in ["core", "ingest", "transcode", "packager", "cdn", "domains", "web"] {
-        read(&root.join(folder), &mut names);
+        sources(&root.join(folder), &mut |text| read(text, &mut names));
     }
     names
 }
 
-fn read(folder: &Path, names: &mut BTreeSet<String>) {
+/// Shows every source below `folder`.
+fn sources(folder: &Path, see: &mut dyn FnMut(&str)) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
         let name = entry.file_name();
         if path.is_dir() && name != "node_modules" && name != "target" {
-            read(&path, names);
+            sources(&path, see);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let mut is_test = false;
-            for line in text.lines().map(str::trim_start) {
-                if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                    is_test = true;
-                } else if let Some((_, rest)) = line.split_once("fn ")
-                    && is_test
-                {
-                    names.extend(rest.split('(').next().map(str::to_owned));
-                    is_test = false;
-                }
-            }
+            see(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+/// Adds the names of the tests in a source.
+fn read(text: &str, names: &mut BTreeSet<String>) {
+    let mut is_test = false;
+    for line in text.lines().map(str::trim_start) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some((_, rest)) = line.split_once("fn ")
+            && is_test
+        {
+            names.extend(rest.split('(').next().map(str::to_owned));
+            is_test = false;
         }
     }
 }
@@ -87,4 +99,37 @@ fn every_line_that_touches_accounts_sessions_and_the_api_stands_in_the_table() {
         .collect();
     let missing: Vec<&&str> = LINES.iter().filter(|line| !listed.contains(line)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_page_of_limits_says_what_the_sources_say() {
+    let mut known = BTreeSet::new();
+    sources(&root().join("domains"), &mut |text| {
+        for rest in text.split(": Rule = Rule::new(\"").skip(1) {
+            let parts: Vec<&str> = rest.splitn(5, [',', ';']).map(str::trim).collect();
+            let name = parts[0].trim_matches('"');
+            // Those of tests have no domain.
+            if !name.contains('.') {
+                continue;
+            }
+            let per = match parts[3] {
+                "HOUR)" | "Duration::from_secs(3600))" => "hour",
+                "Duration::from_secs(60))" => "minute",
+                "Duration::from_secs(600))" => "ten minutes",
+                "Duration::from_secs(86_400))" => "day",
+                other => panic!("{other}: the page has no word for it"),
+            };
+            known.insert(format!("`{name}` {} {} {per}", parts[1], parts[2]));
+        }
+    });
+    let told: BTreeSet<String> = LIMITS
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            format!("{} {} {} {}", cells[1], cells[3], cells[4], cells[5])
+        })
+        .collect();
+    assert!(known.len() > 25, "{known:?}");
+    assert_eq!(known, told, "domains/LIMITS.md");
 }

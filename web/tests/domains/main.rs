@@ -4,3 +4,4 @@ mod asvs;
 mod house;
 mod matrix;
 mod personal_data;
+mod reports;
