@@ -450,3 +450,48 @@ async fn an_identity_at_a_provider_that_is_no_longer_configured_is_no_way_in() {
             .expect(409);
     }
 }
+
+/// ASVS 6.8.1: who somebody is at one provider says nothing about who they are at another.
+#[tokio::test]
+async fn one_subject_at_two_issuers_is_two_people() {
+    for db in nova_domain::testing::databases().await {
+        let (mut one, mut another) = (Provider::start().await, Provider::start().await);
+        let mut config = one.config();
+        let at_another = another.config().providers.remove("op").unwrap();
+        config.providers.insert("another".to_owned(), at_another);
+        let house = House::new(db, 0, config).await;
+        let behind = nova_core::clock::Clock::system().now().0 - house.clock.now().0;
+        house
+            .clock
+            .advance(std::time::Duration::from_micros(u64::try_from(behind).unwrap()));
+        house.person("bob").await;
+        let token = house.access("bob").await;
+        let (address, cookie) = begin_link(&house, &token, "/account").await;
+        let url = one.browse("mallory", &address).await;
+        assert_eq!(back(&house, &url, &cookie).await, "https://nova.example/account");
+        // The same subject with the same address, by the word of somebody else, and what one says is nothing to the other.
+        let begin_at_another = async || {
+            let answer = visit(&house, "/auth/oauth/another/start", "").await.expect(303);
+            let cookie = header(&answer, "set-cookie").split(';').next().unwrap().to_owned();
+            (header(&answer, "location"), cookie)
+        };
+        let (address, cookie) = begin_at_another().await;
+        let url = another.browse("mallory", &address).await;
+        assert_eq!(
+            back(&house, &url, &cookie).await,
+            "https://nova.example/login#oauth=no_account"
+        );
+        let (address, cookie) = begin_at_another().await;
+        let url = another.browse("mallory", &address).await;
+        let mixed_up = url.replace("/another/", "/op/");
+        assert_eq!(
+            back(&house, &mixed_up, &cookie).await,
+            "https://nova.example/login#oauth=failed"
+        );
+        let page = sign_in(&house, &mut one, "mallory").await;
+        assert_eq!(
+            complete(&house, &page, None).await.expect(200).body["user"]["username"],
+            "bob"
+        );
+    }
+}
