@@ -118,7 +118,13 @@ impl Platform {
             identity.accounts(),
         )?;
         let settings = nova_domain::section(&config.domains, "users")?;
-        let users = nova_users::domain(&context, settings, identity.accounts(), Arc::clone(&media.images));
+        let users = nova_users::domain(
+            &context,
+            settings,
+            identity.accounts(),
+            Arc::clone(&media.images),
+            vec![Arc::clone(&media.reportable)],
+        );
         let mut domains = vec![accounts, users, streams];
         for name in config.domains.keys() {
             anyhow::ensure!(

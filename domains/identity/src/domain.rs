@@ -23,6 +23,7 @@ use crate::mail::{Mailer, Site};
 use crate::providers::{ProviderConfig, Providers};
 use crate::random::Random;
 use crate::refresh::Lifetimes;
+use crate::routes::oauth::revoke::Revoke;
 use crate::token::{self, Keyring, Tokens};
 use crate::{account, erase, post, routes, session};
 
@@ -202,7 +203,7 @@ impl Identity {
         };
         let (posting, exporting, erasing) = (state.clone(), state.clone(), state.clone());
         let mailer = Arc::new(mailer);
-        let (watching, sweeping) = (state.clone(), state.clone());
+        let (watching, sweeping, revoking) = (state.clone(), state.clone(), state.clone());
         let domain = Domain::new("identity")
             .routes(routes::router(state.clone()))
             .root(routes::well_known(state.clone()))
@@ -217,6 +218,10 @@ impl Identity {
             .job::<erase::Erase>(move |_, job| {
                 let state = erasing.clone();
                 Box::pin(async move { erase::erase_account(&state, job).await })
+            })
+            .job::<Revoke>(move |_, job| {
+                let state = revoking.clone();
+                Box::pin(async move { job.run(&state).await })
             })
             .task("identity.revocations", move |stop| {
                 session::watch_revocations(watching, stop)

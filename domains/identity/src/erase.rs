@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::State;
 use crate::mail::Message;
+use crate::routes::oauth::revoke;
 use crate::{account, post, session};
 
 /// Every table of identity with a user's id in it.
@@ -147,6 +148,7 @@ pub(crate) async fn erase_account(state: &State, job: Erase) -> anyhow::Result<(
         .bind(job.user)
         .fetch_all(tx.conn())
         .await?;
+    revoke::give_back(&mut tx, job.user, None, now).await?;
     // Identity last: others may still ask who it was.
     let all = state.personal.get().map(Vec::as_slice).unwrap_or_default();
     for (name, personal) in all
@@ -293,6 +295,8 @@ pub(crate) async fn sweep_once(state: &State) -> anyhow::Result<()> {
     for (statement, bound) in [
         ("DELETE FROM identity_flows WHERE created_at < $1", before(7)),
         ("DELETE FROM identity_oauth_flows WHERE created_at < $1", before(1)),
+        // Longer than a notice is taken, and as long as a person may ask what became of theirs.
+        ("DELETE FROM identity_notices WHERE at < $1", before(90)),
         (
             "UPDATE identity_logins SET ip = NULL WHERE at < $1 AND ip IS NOT NULL",
             before(30),

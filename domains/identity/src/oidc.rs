@@ -27,8 +27,8 @@ pub const LIFETIME: Duration = Duration::from_secs(600);
 const MAX_BODY: u64 = 512 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const GOOGLE: &str = "https://accounts.google.com";
-const APPLE: &str = "https://appleid.apple.com";
-const FACEBOOK: &str = "https://www.facebook.com";
+pub(crate) const APPLE: &str = "https://appleid.apple.com";
+pub(crate) const FACEBOOK: &str = "https://www.facebook.com";
 const FACEBOOK_DIALOG: &str = "https://www.facebook.com/v23.0/dialog/oauth";
 const FACEBOOK_GRAPH: &str = "https://graph.facebook.com/v23.0";
 
@@ -42,6 +42,8 @@ pub enum Kind {
     },
     /// Posts the callback, sends the name once, and wants a client secret that is a fresh ES256 JWT.
     Apple {
+        /// Apple, or what stands in for it.
+        issuer: String,
         /// The developer team.
         team: String,
         /// The id of the key.
@@ -74,6 +76,10 @@ pub struct Provider {
     pub client_id: String,
     /// Nova's callback, as registered there.
     pub redirect_uri: String,
+    /// What it tells of its people is listened to: Apple's events, Facebook's requests for deletion.
+    pub notices: bool,
+    /// Apple's tokens are kept, and given back when the account or the link goes.
+    pub revokes: bool,
 }
 
 impl fmt::Debug for Provider {
@@ -90,10 +96,15 @@ impl Provider {
     pub fn issuer(&self) -> &str {
         match &self.kind {
             Kind::Google { .. } => GOOGLE,
-            Kind::Apple { .. } => APPLE,
+            Kind::Apple { issuer, .. } => issuer,
             Kind::Facebook { .. } => FACEBOOK,
             Kind::Oidc { issuer, .. } => issuer,
         }
+    }
+
+    /// It can say when its person last proved who they are. Facebook cannot.
+    pub const fn tells_time(&self) -> bool {
+        !matches!(self.kind, Kind::Facebook { .. })
     }
 
     /// Its callback is a POST from another site, so the flow's cookie has to be `SameSite=None; Secure`.
@@ -106,19 +117,29 @@ impl Provider {
             Kind::Google { client_secret } => Ok(Some(client_secret.clone())),
             Kind::Facebook { app_secret } => Ok(Some(app_secret.clone())),
             Kind::Oidc { client_secret, .. } => Ok(client_secret.clone()),
-            Kind::Apple { team, key_id, key } => apple_secret(team, key_id, key, &self.client_id, now).map(Some),
+            Kind::Apple {
+                issuer,
+                team,
+                key_id,
+                key,
+            } => apple_secret(issuer, (team, key_id, key), &self.client_id, now).map(Some),
         }
     }
 }
 
 /// "Creating a client secret" of Sign in with Apple: at most six months, made for five minutes.
-fn apple_secret(team: &str, key_id: &str, key: &[u8], client_id: &str, now: Timestamp) -> Result<String, Error> {
+fn apple_secret(
+    issuer: &str,
+    (team, key_id, key): (&str, &str, &[u8]),
+    client_id: &str,
+    now: Timestamp,
+) -> Result<String, Error> {
     jws::install();
     let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
     header.kid = Some(key_id.to_owned());
     let seconds = now.0.div_euclid(1_000_000);
     let claims =
-        serde_json::json!({ "iss": team, "iat": seconds, "exp": seconds + 300, "aud": APPLE, "sub": client_id });
+        serde_json::json!({ "iss": team, "iat": seconds, "exp": seconds + 300, "aud": issuer, "sub": client_id });
     jsonwebtoken::encode(&header, &claims, &jsonwebtoken::EncodingKey::from_ec_der(key)).map_err(|_| Error::AppleKey)
 }
 
@@ -163,6 +184,9 @@ pub struct Flow {
     pub nonce: String,
     /// RFC 7636.
     pub verifier: String,
+    /// The provider must have asked its person for a proof since then, seconds since the epoch (`auth_time`).
+    #[serde(default)]
+    pub since: Option<i64>,
     /// When it ends, microseconds since the epoch.
     pub expires_at: i64,
 }
@@ -175,10 +199,15 @@ impl fmt::Debug for Flow {
     }
 }
 
-/// Begins a sign-in: where to send the browser, and what to keep.
+/// How far a provider's clock may be behind this one's, in seconds.
+const SKEW: i64 = 30;
+
+/// Begins a sign-in: where to send the browser, and what to keep. With `fresh` the provider is to ask its person for a proof even where it knows
+/// them still, and [`finish`] looks whether it did (OpenID Connect Core 1.0 section 3.1.2.1, `max_age`).
 pub fn start(
     provider: &Provider,
     discovered: &Discovered,
+    fresh: bool,
     now: Timestamp,
     random: &Random,
 ) -> Result<(String, Flow), Error> {
@@ -188,6 +217,7 @@ pub fn start(
         state: secret(),
         nonce: secret(),
         verifier: secret(),
+        since: fresh.then(|| now.0.div_euclid(1_000_000) - SKEW),
         expires_at: now.0 + i64::try_from(LIFETIME.as_micros()).unwrap_or(i64::MAX / 2),
     };
     let mut url = match &discovered.0 {
@@ -211,6 +241,9 @@ pub fn start(
         .append_pair("code_challenge_method", "S256");
     if provider.posts_callback() {
         url.query_pairs_mut().append_pair("response_mode", "form_post");
+    }
+    if fresh {
+        url.query_pairs_mut().append_pair("max_age", "0");
     }
     Ok((url.into(), flow))
 }
@@ -254,6 +287,18 @@ pub struct Identity {
     pub email_verified: bool,
     /// A name to show.
     pub name: Option<String>,
+    /// What the provider wants back when the account goes.
+    pub token: Option<Token>,
+}
+
+/// A refresh token of a provider. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub(crate) String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
 }
 
 /// Why a sign-in does not succeed.
@@ -283,6 +328,12 @@ pub enum Error {
     /// No key of the provider's has signed the ID token.
     #[error("the ID token: its signature is none of the provider's")]
     UnknownKey,
+    /// A fresh proof was asked for, and the provider does not say that there was one.
+    #[error("its person last proved who they are at {at:?}, before this sign-in")]
+    Stale {
+        /// When they did, by the provider's word.
+        at: Option<i64>,
+    },
     /// The configured key of Apple's is none.
     #[error("the configured Apple key is not a P-256 key in PKCS#8 form")]
     AppleKey,
@@ -332,6 +383,9 @@ where
 {
     let code = check_callback(provider, flow, callback, now)?;
     let Some(metadata) = &discovered.0 else {
+        if flow.since.is_some() {
+            return Err(Error::Stale { at: None });
+        }
         return facebook(provider, flow, &code, now, http).await;
     };
     let answer: TokenAnswer = exchange(provider, flow, &code, metadata.token_endpoint(), now, http).await?;
@@ -364,12 +418,18 @@ where
     if !bool::from(nonce.as_bytes().ct_eq(flow.nonce.as_bytes())) {
         return refused("it belongs to another sign-in");
     }
+    if let Some(since) = flow.since
+        && claims.auth_time.is_none_or(|at| at < since)
+    {
+        return Err(Error::Stale { at: claims.auth_time });
+    }
     Ok(Identity {
         issuer: provider.issuer().to_owned(),
         subject: claims.sub,
         email_verified: claims.email.is_some() && claims.email_verified.is_some_and(|flag| flag.is_set()),
         email: claims.email,
         name: claims.name.or_else(|| apple_name(callback.user.as_deref()?)),
+        token: answer.refresh_token.filter(|_| provider.revokes).map(Token),
     })
 }
 
@@ -378,6 +438,7 @@ where
 struct TokenAnswer {
     access_token: String,
     id_token: Option<String>,
+    refresh_token: Option<String>,
 }
 
 /// What is read of an ID token (OpenID Connect Core 1.0 sections 2 and 5.1). `openidconnect` has a type for it, which takes an issuer for
@@ -390,6 +451,7 @@ struct IdToken {
     aud: Vec<String>,
     exp: i64,
     nonce: Option<String>,
+    auth_time: Option<i64>,
     email: Option<String>,
     email_verified: Option<Flag>,
     name: Option<String>,
@@ -427,6 +489,11 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 
 /// Checks an ID token's signature with the provider's keys, and reads it (OpenID Connect Core 1.0 section 3.1.3.7).
 fn verify(token: &str, keys: &CoreJsonWebKeySet) -> Result<IdToken, Error> {
+    signed(token, keys)
+}
+
+/// What the provider has signed with one of its keys.
+fn signed<T: serde::de::DeserializeOwned>(token: &str, keys: &CoreJsonWebKeySet) -> Result<T, Error> {
     #[derive(Deserialize)]
     struct Head {
         alg: CoreJwsSigningAlgorithm,
@@ -495,6 +562,179 @@ where
     json(http, request).await
 }
 
+/// Gives a token back: the provider forgets that its person has signed in here ("Revoke tokens" of Sign in with Apple, RFC 7009).
+pub async fn revoke<H>(provider: &Provider, token: &Token, now: Timestamp, http: &H) -> Result<(), Error>
+where
+    H: for<'c> AsyncHttpClient<'c>,
+{
+    let mut form = Url::parse("form:").map_err(|error| Error::Provider(error.to_string()))?;
+    form.query_pairs_mut()
+        .append_pair("client_id", &provider.client_id)
+        .append_pair("client_secret", &provider.client_secret(now)?.unwrap_or_default())
+        .append_pair("token", &token.0)
+        .append_pair("token_type_hint", "refresh_token");
+    let request = openidconnect::http::Request::post(format!("{}/auth/revoke", provider.issuer()))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.query().unwrap_or_default().as_bytes().to_vec());
+    let request = request.map_err(|error| Error::Provider(error.to_string()))?;
+    let answer = http.call(request).await;
+    let status = answer.map_err(|error| Error::Provider(error.to_string()))?.status();
+    match status.as_u16() {
+        200..300 => Ok(()),
+        // It says the same tomorrow: the token is none any more, or the client is not known.
+        400..429 => Err(Error::Denied(status.to_string())),
+        _ => Err(Error::Provider(format!("it answered {status}"))),
+    }
+}
+
+/// What a provider tells of one of its people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Tells it from every other.
+    pub id: String,
+    /// Whom it is about.
+    pub subject: String,
+    /// What has happened.
+    pub what: What,
+    /// When it did.
+    pub at: Timestamp,
+}
+
+/// What has happened to an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Its person does not want to sign in here with it any more.
+    Revoked,
+    /// It is gone at the provider.
+    Deleted,
+    /// The provider forwards mail to its address no more.
+    MailStopped,
+    /// It does again.
+    MailResumed,
+    /// Nothing that is known here.
+    Other,
+}
+
+/// How old a notice may be.
+const NOTICE_MICROS: i64 = 24 * 3_600_000_000;
+/// How far a provider's clock may be ahead.
+const AHEAD_MICROS: i64 = 300_000_000;
+
+fn check_age(at: Timestamp, now: Timestamp) -> Result<(), Error> {
+    if now.0 - at.0 > NOTICE_MICROS || at.0 - now.0 > AHEAD_MICROS {
+        return Err(Error::Stale {
+            at: Some(at.0.div_euclid(1_000_000)),
+        });
+    }
+    Ok(())
+}
+
+/// Reads what Apple posts ("Processing changes for Sign in with Apple accounts"): a token like an ID token, with one event in it.
+pub async fn apple_notice<H>(
+    provider: &Provider,
+    discovered: &mut Discovered,
+    token: &str,
+    now: Timestamp,
+    http: &H,
+) -> Result<Notice, Error>
+where
+    H: for<'c> AsyncHttpClient<'c>,
+{
+    #[derive(Deserialize)]
+    struct Claims {
+        iss: String,
+        #[serde(deserialize_with = "one_or_many")]
+        aud: Vec<String>,
+        iat: i64,
+        jti: String,
+        events: Events,
+    }
+    /// Apple writes JSON inside of JSON.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Events {
+        Text(String),
+        Object(Event),
+    }
+    #[derive(Deserialize)]
+    struct Event {
+        #[serde(rename = "type")]
+        kind: String,
+        sub: String,
+        /// Milliseconds, or seconds; it has been seen both ways.
+        event_time: Option<i64>,
+    }
+    let keys = |discovered: &Discovered| discovered.0.clone().ok_or(Error::UnknownKey);
+    let claims: Claims = match signed(token, keys(discovered)?.jwks()) {
+        Err(Error::UnknownKey) => {
+            *discovered = discover(provider, http).await?;
+            signed(token, keys(discovered)?.jwks())?
+        }
+        read => read?,
+    };
+    if claims.iss != provider.issuer() {
+        return Err(Error::Issuer {
+            found: Some(claims.iss),
+        });
+    }
+    if claims.aud != [provider.client_id.as_str()] {
+        return Err(Error::IdToken("it is for somebody else".to_owned()));
+    }
+    let said = Timestamp(claims.iat.saturating_mul(1_000_000));
+    check_age(said, now)?;
+    let event = match claims.events {
+        Events::Object(event) => event,
+        Events::Text(text) => serde_json::from_str(&text).map_err(|error| Error::IdToken(error.to_string()))?,
+    };
+    let at = event.event_time.map_or(said, |time| {
+        let unit = if time > 100_000_000_000 { 1_000 } else { 1_000_000 };
+        Timestamp(time.saturating_mul(unit))
+    });
+    Ok(Notice {
+        id: claims.jti,
+        subject: event.sub,
+        what: match event.kind.as_str() {
+            "consent-revoked" => What::Revoked,
+            "account-delete" | "account-deleted" => What::Deleted,
+            "email-disabled" => What::MailStopped,
+            "email-enabled" => What::MailResumed,
+            _ => What::Other,
+        },
+        at,
+    })
+}
+
+/// Reads what Facebook posts when somebody wants their data deleted ("Data deletion callback"): a `signed_request`.
+pub fn facebook_deletion(provider: &Provider, request: &str, now: Timestamp) -> Result<Notice, Error> {
+    #[derive(Deserialize)]
+    struct Payload {
+        algorithm: String,
+        issued_at: i64,
+        user_id: String,
+    }
+    let Kind::Facebook { app_secret } = &provider.kind else {
+        return Err(Error::Provider("it is not Facebook".to_owned()));
+    };
+    let malformed = || Error::IdToken("it is no signed request".to_owned());
+    let (signature, payload) = request.split_once('.').ok_or_else(malformed)?;
+    let part = |text: &str| BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes());
+    let signature = part(signature).map_err(|_| malformed())?;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, app_secret.as_bytes());
+    hmac::verify(&key, payload.as_bytes(), &signature).map_err(|_| Error::UnknownKey)?;
+    let read: Payload = serde_json::from_slice(&part(payload).map_err(|_| malformed())?).map_err(|_| malformed())?;
+    if !read.algorithm.eq_ignore_ascii_case("HMAC-SHA256") {
+        return Err(malformed());
+    }
+    let at = Timestamp(read.issued_at.saturating_mul(1_000_000));
+    check_age(at, now)?;
+    Ok(Notice {
+        id: payload.to_owned(),
+        subject: read.user_id,
+        what: What::Revoked,
+        at,
+    })
+}
+
 fn apple_name(user: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct User {
@@ -541,6 +781,7 @@ where
         email: me.email,
         email_verified: false,
         name: me.name,
+        token: None,
     })
 }
 
@@ -663,6 +904,8 @@ mod tests {
             kind,
             client_id: "nova".to_owned(),
             redirect_uri: "https://nova.example/callback".to_owned(),
+            notices: true,
+            revokes: true,
         }
     }
 
@@ -762,7 +1005,7 @@ mod tests {
 
     async fn begin(provider: &Provider) -> (Discovered, String, Flow) {
         let discovered = discover(provider, &Double::new(provider, None).http()).await.unwrap();
-        let (url, flow) = start(provider, &discovered, NOW, &Random::seeded(1)).unwrap();
+        let (url, flow) = start(provider, &discovered, false, NOW, &Random::seeded(1)).unwrap();
         (discovered, url, flow)
     }
 
@@ -806,6 +1049,7 @@ mod tests {
             email: Some("alice@example.org".to_owned()),
             email_verified: true,
             name: Some("Alice".to_owned()),
+            token: None,
         };
         assert_eq!(identity, expected);
         let asked = double.asked.lock().unwrap().clone();
@@ -820,7 +1064,7 @@ mod tests {
         let provider = any();
         let old = Double::new(&provider, None).key("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURA");
         let mut discovered = discover(&provider, &old.http()).await.unwrap();
-        let (_, flow) = start(&provider, &discovered, NOW, &Random::seeded(1)).unwrap();
+        let (_, flow) = start(&provider, &discovered, false, NOW, &Random::seeded(1)).unwrap();
         let before = discovered.clone();
         let double = Double::new(&provider, Some(&flow));
         let identity = finish(&provider, &mut discovered, &flow, &back(&flow), NOW, &double.http())
@@ -949,6 +1193,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_fresh_proof_is_asked_for_and_its_time_is_looked_at() {
+        let provider = any();
+        let (mut discovered, url, plain) = begin(&provider).await;
+        assert!(!url.contains("max_age") && plain.since.is_none());
+        let (url, flow) = start(&provider, &discovered, true, NOW, &Random::seeded(1)).unwrap();
+        assert!(url.contains("max_age=0"), "{url}");
+        let seconds = NOW.0 / 1_000_000;
+        for (at, good) in [
+            (json!(seconds), true),
+            (json!(seconds - SKEW), true),
+            (json!(seconds - SKEW - 1), false),
+            (json!(0), false),
+            (Value::Null, false),
+        ] {
+            let double = Double::new(&provider, Some(&flow)).claim("auth_time", at.clone());
+            let got = finish(&provider, &mut discovered, &flow, &back(&flow), NOW, &double.http()).await;
+            assert_eq!(got.is_ok(), good, "{at}: {got:?}");
+            assert_eq!(matches!(got, Err(Error::Stale { .. })), !good, "{at}: {got:?}");
+        }
+        // Facebook says nothing about it, and whatever its sign-in says is not taken for fresh.
+        let facebook = super::tests::provider(Kind::Facebook {
+            app_secret: "s3cret".to_owned(),
+        });
+        let mut discovered = Discovered(None);
+        let (_, flow) = start(&facebook, &discovered, true, NOW, &Random::seeded(1)).unwrap();
+        let double = Double::new(&facebook, Some(&flow));
+        let got = finish(&facebook, &mut discovered, &flow, &back(&flow), NOW, &double.http()).await;
+        assert_eq!(got, Err(Error::Stale { at: None }));
+    }
+
+    #[tokio::test]
     async fn google_has_two_names_and_nobody_else_has() {
         let identity = with_claim(&google(), "iss", json!("accounts.google.com"))
             .await
@@ -988,6 +1263,7 @@ mod tests {
         let signing = &ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
         let key = ring::signature::EcdsaKeyPair::generate_pkcs8(signing, &rng).unwrap();
         let provider = provider(Kind::Apple {
+            issuer: APPLE.to_owned(),
             team: "TEAM".to_owned(),
             key_id: "KEY".to_owned(),
             key: key.as_ref().to_vec(),
@@ -1070,6 +1346,7 @@ mod tests {
             email: Some("alice@example.org".to_owned()),
             email_verified,
             name: None,
+            token: None,
         };
         let account = |email_verified| Account {
             user: "alice".to_owned(),

@@ -121,6 +121,17 @@ pub(crate) async fn factor_changed(
     enqueue(state, tx, &email, &message, now).await
 }
 
+/// The address is one that a provider lent, and forwards to no more (Apple's private relay).
+async fn is_stopped(state: &State, to: &str) -> Result<bool, Error> {
+    let stopped: Option<String> = sqlx::query_scalar(
+        "SELECT l.id FROM identity_links l JOIN identity_users u ON u.id = l.user_id WHERE u.email_folded = $1 AND l.mail_stopped = 1 AND LOWER(l.email) = $1 LIMIT 1",
+    )
+    .bind(account::fold(to))
+    .fetch_optional(state.db.read())
+    .await?;
+    Ok(stopped.is_some())
+}
+
 /// The job.
 pub(crate) async fn send(state: &State, mailer: &Mailer, job: SendMail) -> anyhow::Result<()> {
     let sealed = data_encoding::BASE64
@@ -180,6 +191,10 @@ pub(crate) async fn send(state: &State, mailer: &Mailer, job: SendMail) -> anyho
             (user.email, mail::render(&state.site, &message)?)
         }
     };
+    if is_stopped(state, &to).await? {
+        tracing::warn!(kind = %rendered.kind, "a mail is not sent: the provider of its address forwards none any more");
+        return Ok(());
+    }
     match mailer.send(&to, &rendered, now, &state.random).await {
         Ok(()) => Ok(()),
         Err(error) if error.is_transient() => Err(error.into()),

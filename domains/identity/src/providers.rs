@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use nova_core::clock::Timestamp;
 use serde::Deserialize;
 
-use crate::oidc::{self, Callback, Discovered, Flow, Identity, Kind, Provider};
+use crate::oidc::{self, Callback, Discovered, Flow, Identity, Kind, Notice, Provider, Token};
 
 /// How long what a provider says of itself is believed.
 const DISCOVERED_MICROS: i64 = 24 * 3_600_000_000;
@@ -24,7 +24,7 @@ pub struct ProviderConfig {
     /// The secret beside it; with `apple` there is none.
     #[serde(deserialize_with = "text")]
     pub client_secret: String,
-    /// The issuer of an OpenID provider: what its discovery document lies below.
+    /// The issuer of an OpenID provider: what its discovery document lies below. With `apple`, what stands in for Apple in a test.
     pub issuer: String,
     /// Apple's developer team.
     pub team: String,
@@ -32,6 +32,11 @@ pub struct ProviderConfig {
     pub key_id: String,
     /// Apple's key, a `.p8` file.
     pub key_file: PathBuf,
+    /// With `apple`: what Apple tells of its people is taken at `/auth/oauth/apple/events`; with `facebook`: requests for the deletion of somebody's data
+    /// at `/auth/oauth/facebook/deletion`.
+    pub notices: bool,
+    /// With `apple`: its tokens are kept, sealed, and given back when an account or a link goes, as Apple asks for.
+    pub revoke: bool,
 }
 
 /// Text, or the number that a text of digits becomes on its way through the environment.
@@ -123,6 +128,32 @@ impl Providers {
         finished
     }
 
+    /// What a provider tells of one of its people, when it is the provider who does.
+    pub(crate) async fn notice(
+        &self,
+        provider: &Provider,
+        token: String,
+        now: Timestamp,
+    ) -> Result<Notice, oidc::Error> {
+        let known = self.discover(provider, now).await?;
+        let (mut discovered, asked) = (known.clone(), provider.clone());
+        let (read, discovered) = apart(move || async move {
+            let read = oidc::apple_notice(&asked, &mut discovered, &token, now, &oidc::http()).await;
+            Ok((read, discovered))
+        })
+        .await?;
+        if !discovered.is(&known) {
+            self.lock().insert(provider.name.clone(), (discovered, now.0));
+        }
+        read
+    }
+
+    /// Gives a token back.
+    pub(crate) async fn revoke(&self, provider: &Provider, token: Token, now: Timestamp) -> Result<(), oidc::Error> {
+        let asked = provider.clone();
+        apart(move || async move { oidc::revoke(&asked, &token, now, &oidc::http()).await }).await
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Discovered, i64)>> {
         self.discovered.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,12 +182,22 @@ fn provider(name: &str, config: &ProviderConfig, public_url: &str) -> anyhow::Re
         "" => bail!("client_secret is missing"),
         secret => Ok(secret.to_owned()),
     };
+    if config.notices && !matches!(name, "apple" | "facebook") {
+        bail!("notices are Apple's and Facebook's");
+    }
+    if config.revoke && name != "apple" {
+        bail!("revoke is Apple's");
+    }
     let kind = match name {
         "google" => Kind::Google {
             client_secret: secret()?,
         },
         "facebook" => Kind::Facebook { app_secret: secret()? },
         "apple" => Kind::Apple {
+            issuer: match config.issuer.trim_end_matches('/') {
+                "" => oidc::APPLE.to_owned(),
+                other => other.to_owned(),
+            },
             team: config.team.clone(),
             key_id: config.key_id.clone(),
             key: apple_key(&config.key_file)?,
@@ -172,6 +213,8 @@ fn provider(name: &str, config: &ProviderConfig, public_url: &str) -> anyhow::Re
         kind,
         client_id: config.client_id.clone(),
         redirect_uri: format!("{public_url}/api/v1/auth/oauth/{name}/callback"),
+        notices: config.notices,
+        revokes: config.revoke,
     })
 }
 
@@ -223,6 +266,16 @@ mod tests {
                 "apple",
                 serde_json::json!({ "client_id": "g", "key_file": "/nowhere" }),
                 "key_file",
+            ),
+            (
+                "google",
+                serde_json::json!({ "client_id": "g", "client_secret": "s", "notices": true }),
+                "notices",
+            ),
+            (
+                "facebook",
+                serde_json::json!({ "client_id": "g", "client_secret": "s", "revoke": true }),
+                "revoke",
             ),
             ("Bad Name", serde_json::json!({ "client_id": "g" }), "lower-case"),
         ] {

@@ -412,12 +412,12 @@ pub(crate) async fn void_access_tokens(state: &State, tx: &mut Tx, user: UserId,
 /// A new access token that says its person has just proved who they are.
 pub(crate) async fn prove_again(
     state: &State,
+    tx: &mut Tx,
     caller: &Caller,
     user: &User,
     method: &str,
     now: Timestamp,
 ) -> Result<String, Problem> {
-    let mut tx = state.db.begin().await?;
     let amr: String = sqlx::query_scalar(
         "UPDATE identity_sessions SET authenticated_at = $1 WHERE id = $2 AND ended_at IS NULL RETURNING amr",
     )
@@ -426,7 +426,6 @@ pub(crate) async fn prove_again(
     .fetch_optional(tx.conn())
     .await?
     .ok_or_else(|| Problem::unauthenticated("the session has ended"))?;
-    tx.commit().await?;
     let mut amr: Vec<&str> = amr.split(' ').collect();
     if !amr.contains(&method) {
         amr.push(method);

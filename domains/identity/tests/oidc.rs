@@ -37,10 +37,12 @@ async fn somebody_signs_in_through_a_real_provider_and_a_code_counts_once() {
         },
         client_id: "nova".to_owned(),
         redirect_uri: "https://nova.example/callback".to_owned(),
+        notices: false,
+        revokes: false,
     };
     let (http, random, now) = (http(), Random::system(), nova_core::clock::Clock::system().now());
     let mut discovered = discover(&provider, &http).await.unwrap();
-    let (url, flow) = start(&provider, &discovered, now, &random).unwrap();
+    let (url, flow) = start(&provider, &discovered, false, now, &random).unwrap();
     browser.write_all(format!("alice {url}\n").as_bytes()).await.unwrap();
     let back = lines.next_line().await.unwrap().unwrap();
     let back = openidconnect::url::Url::parse(&back).unwrap();

@@ -114,7 +114,8 @@ events! {
         /// Who decided.
         moderator: UserId,
     }
-    /// A moderator did something to an account: `warn`, `suspend`, `unsuspend`, or `lift` when a decision was taken back and nothing else changed.
+    /// A moderator did something to an account: `warn`, `suspend`, `unsuspend`, or `lift` when a decision was taken back and nothing else changed; or to
+    /// something of theirs: `remove_stream`, `stop_stream`, `remove_video`, `remove_image`.
     ModerationAction "moderation.action" by user {
         /// To whom.
         user: UserId,

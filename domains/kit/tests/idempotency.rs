@@ -11,7 +11,7 @@ use axum::routing::post;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use nova_core::clock::{Clock, Timestamp};
-use nova_domain::db::{SessionId, UserId};
+use nova_domain::db::{Id, SessionId, UserId};
 use nova_domain::http::caller::{Caller, Proof, known};
 use nova_domain::http::idempotency::{Kept, once, sweep};
 use nova_domain::testing::{self, TestDb};
@@ -29,53 +29,91 @@ struct House {
 }
 
 async fn houses() -> Vec<House> {
-    let mut houses = Vec::new();
-    for db in testing::databases().await {
-        let clock = Clock::manual(Timestamp(1_795_478_399_000_000));
-        let (done, go) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
-        let kept = Kept {
-            db: db.db.clone(),
-            clock: clock.clone(),
-            larger: &[("/large", 1 << 20)],
-        };
-        let (made, slow, wait) = (Arc::clone(&done), Arc::clone(&done), Arc::clone(&go));
-        let router = Router::new()
-            .route(
-                "/things",
-                post(move |body: String| async move {
-                    let n = made.fetch_add(1, Ordering::Relaxed);
-                    match body.as_str() {
-                        "fail" => Err(Problem::of(nova_core::error::Kind::Unavailable, "not now")),
-                        _ => Ok((
-                            StatusCode::CREATED,
-                            [("location", "/things/1")],
-                            format!("secret of {body} {n}"),
-                        )),
+    testing::databases().await.map(house).into()
+}
+
+fn house(db: TestDb) -> House {
+    let clock = Clock::manual(Timestamp(1_795_478_399_000_000));
+    let (done, go) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+    let kept = Kept {
+        db: db.db.clone(),
+        clock: clock.clone(),
+        larger: &[("/large", 1 << 20)],
+    };
+    let (acting, before) = (db.db.clone(), Arc::clone(&go));
+    let (made, slow, wait) = (Arc::clone(&done), Arc::clone(&done), Arc::clone(&go));
+    let router = Router::new()
+        .route(
+            "/things",
+            post(move |body: String| async move {
+                let n = made.fetch_add(1, Ordering::Relaxed);
+                match body.as_str() {
+                    "fail" => Err(Problem::of(nova_core::error::Kind::Unavailable, "not now")),
+                    _ => Ok((
+                        StatusCode::CREATED,
+                        [("location", "/things/1")],
+                        format!("secret of {body} {n}"),
+                    )),
+                }
+            }),
+        )
+        .route(
+            "/large",
+            post(|body: axum::body::Bytes| async move { body.len().to_string() })
+                .layer(axum::extract::DefaultBodyLimit::disable()),
+        )
+        .route(
+            "/slow",
+            post(move || async move {
+                wait.notified().await;
+                slow.fetch_add(1, Ordering::Relaxed).to_string()
+            }),
+        )
+        .route(
+            "/acts",
+            post(move |body: String| async move {
+                let mut tx = acting.begin().await?;
+                let id = Id::<House>::new(Timestamp(1));
+                sqlx::query("INSERT INTO kit_audit (id, at, action, detail) VALUES ($1, 1, 'test.act', '')")
+                    .bind(id)
+                    .execute(tx.conn())
+                    .await?;
+                if body == "lost before" {
+                    // The writer of SQLite is one: it is not kept from whoever comes meanwhile.
+                    tx.rollback().await?;
+                    std::future::pending::<()>().await;
+                    return Err(Problem::not_found());
+                }
+                if body == "late" {
+                    before.notified().await;
+                }
+                tx.commit().await?;
+                match body.as_str() {
+                    "lost after" => std::future::pending::<()>().await,
+                    "fail after" => return Err(Problem::of(nova_core::error::Kind::Unavailable, "not now")),
+                    "undo" => {
+                        let mut tx = acting.begin().await?;
+                        sqlx::query("DELETE FROM kit_audit WHERE id = $1")
+                            .bind(id)
+                            .execute(tx.conn())
+                            .await?;
+                        tx.undoes();
+                        tx.commit().await?;
+                        return Err(Problem::of(nova_core::error::Kind::Unavailable, "not now"));
                     }
-                }),
-            )
-            .route(
-                "/large",
-                post(|body: axum::body::Bytes| async move { body.len().to_string() })
-                    .layer(axum::extract::DefaultBodyLimit::disable()),
-            )
-            .route(
-                "/slow",
-                post(move || async move {
-                    wait.notified().await;
-                    slow.fetch_add(1, Ordering::Relaxed).to_string()
-                }),
-            )
-            .layer(middleware::from_fn_with_state(kept, once));
-        houses.push(House {
-            db,
-            clock,
-            router,
-            done,
-            go,
-        });
+                    _ => {}
+                }
+                Ok(StatusCode::CREATED)
+            }),
+        )
+        .layer(middleware::from_fn_with_state(kept, once));
+    House {
+        db,
+        clock,
+        router,
+        done,
+        go,
     }
-    houses
 }
 
 fn caller() -> Caller {
@@ -236,4 +274,137 @@ async fn a_request_may_be_as_large_as_its_path_allows() {
             assert_eq!(send(&house.router, Some(&ada), path, Some(&key), &body).await.0, status);
         }
     }
+}
+
+/// How often the act was done.
+async fn acts(house: &House) -> i64 {
+    sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM kit_audit WHERE action = 'test.act'")
+        .fetch_one(house.db.read())
+        .await
+        .unwrap()
+}
+
+/// Sends a request whose process is gone before it answers.
+async fn lose(house: &House, who: &Caller, body: &str, at_work: impl AsyncFn() -> bool) {
+    let mut sending = Box::pin(send(&house.router, Some(who), "/acts", Some(KEY), body));
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut sending => panic!("it was answered: {answer:?}"),
+            seen = at_work() => if seen { return },
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_before_its_process_was_lost_is_not_done_again() {
+    for house in houses().await {
+        let ada = caller();
+        lose(&house, &ada, "lost after", async || acts(&house).await == 1).await;
+        let again = async |seconds| {
+            house.clock.advance(Duration::from_secs(seconds));
+            send(&house.router, Some(&ada), "/acts", Some(KEY), "lost after").await
+        };
+        let (status, problem, _) = again(1).await;
+        assert!(
+            status == 409 && !problem.contains("answer_lost"),
+            "it may be at work still: {problem}"
+        );
+        for _ in 0..2 {
+            let (status, problem, _) = again(61).await;
+            assert!(status == 409 && problem.contains("answer_lost"), "{status} {problem}");
+        }
+        assert_eq!(acts(&house).await, 1, "{:?}", house.db.engine());
+        // Another key is another request.
+        let (status, ..) = send(&house.router, Some(&ada), "/acts", Some("another-key"), "").await;
+        assert_eq!((status, acts(&house).await), (201, 2));
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_before_a_failure_is_not_done_again_and_what_was_undone_is() {
+    for house in houses().await {
+        let ada = caller();
+        let act = async |key: &str, body: &str| send(&house.router, Some(&ada), "/acts", Some(key), body).await;
+        assert_eq!(act(KEY, "fail after").await.0, 503);
+        house.clock.advance(Duration::from_secs(61));
+        let (status, problem, _) = act(KEY, "fail after").await;
+        assert!(status == 409 && problem.contains("answer_lost"), "{status} {problem}");
+        assert_eq!(acts(&house).await, 1);
+        for _ in 0..2 {
+            assert_eq!(act("another-key", "undo").await.0, 503);
+            assert_eq!(acts(&house).await, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_lost_before_it_was_done_is_done_by_the_next_request() {
+    for house in houses().await {
+        let ada = caller();
+        let begun = async || {
+            let rows: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM kit_idempotency")
+                .fetch_one(house.db.read())
+                .await
+                .unwrap();
+            rows == 1
+        };
+        lose(&house, &ada, "lost before", begun).await;
+        house.clock.advance(Duration::from_secs(61));
+        lose(&house, &ada, "lost before", begun).await;
+        assert_eq!(acts(&house).await, 0);
+        sqlx::query_scalar::<_, i64>("SELECT CAST(done AS BIGINT) FROM kit_idempotency")
+            .fetch_one(house.db.read())
+            .await
+            .map(|done| assert_eq!(done, 0))
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_taken_for_lost_undoes_what_it_did() {
+    // On PostgreSQL: the one writer of SQLite keeps the second attempt waiting until the first is through.
+    let [_, db] = testing::databases().await;
+    let house = house(db);
+    let ada = caller();
+    let first = tokio::spawn({
+        let (router, ada) = (house.router.clone(), ada.clone());
+        async move { send(&router, Some(&ada), "/acts", Some(KEY), "late").await }
+    });
+    let begun = async || {
+        let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+        sqlx::query_scalar::<_, i64>(open)
+            .fetch_one(house.db.read())
+            .await
+            .unwrap()
+            == 1
+    };
+    while !begun().await {
+        tokio::task::yield_now().await;
+    }
+    house.clock.advance(Duration::from_secs(61));
+    let second = tokio::spawn({
+        let (router, ada) = (house.router.clone(), ada.clone());
+        async move { send(&router, Some(&ada), "/acts", Some(KEY), "late").await }
+    });
+    let both = async || {
+        let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+        sqlx::query_scalar::<_, i64>(open)
+            .fetch_one(house.db.read())
+            .await
+            .unwrap()
+            == 2
+    };
+    while !both().await {
+        tokio::task::yield_now().await;
+    }
+    while !first.is_finished() || !second.is_finished() {
+        house.go.notify_waiters();
+        tokio::task::yield_now().await;
+    }
+    let answers = (first.await.unwrap().0, second.await.unwrap().0);
+    assert_eq!((answers, acts(&house).await), ((409, 201), 1));
+    let again = send(&house.router, Some(&ada), "/acts", Some(KEY), "late").await;
+    assert_eq!((again.0, again.2), (201, true), "the answer of the second");
+    assert_eq!(acts(&house).await, 1);
 }

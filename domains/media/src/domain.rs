@@ -12,6 +12,7 @@ use nova_domain::db::{Db, Tx, UserId};
 use nova_domain::events::ModerationAction;
 use nova_domain::http::limit::Limits;
 use nova_domain::personal::Personal;
+use nova_domain::reports::Reportable;
 use nova_domain::secret::Sealer;
 use nova_domain::{Context, Domain};
 use serde::Deserialize;
@@ -22,6 +23,7 @@ use crate::gate::Gate;
 use crate::image::{Album, RemoveImage};
 use crate::library::Videos;
 use crate::live::Live;
+use crate::reported::Reported;
 use crate::stream::StreamId;
 use crate::token::PlaybackTokens;
 use crate::upload::{Files, MakeVideo};
@@ -122,6 +124,8 @@ pub struct Media {
     pub videos: Videos,
     /// For who shows themselves by a picture.
     pub images: Arc<dyn Images>,
+    /// For who takes reports.
+    pub reportable: Arc<dyn Reportable>,
     /// For ingest.
     pub authorizer: Arc<dyn PublishAuthorizer>,
 }
@@ -157,6 +161,7 @@ impl Media {
             listed,
             accepted: Arc::new(DashMap::new()),
         });
+        let reportable = Arc::new(Reported(state.clone()));
         let videos = Videos::new(state.db.clone(), state.clock.clone(), gate.tokens().clone());
         let (removing, making, sweeping) = (state.clone(), state.clone(), state.clone());
         let clearing = state.clone();
@@ -196,6 +201,7 @@ impl Media {
             gate,
             videos,
             images: Album::shared(),
+            reportable,
             authorizer,
         };
         Ok((media, domain))

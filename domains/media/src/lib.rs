@@ -22,6 +22,7 @@ mod make;
 mod personal;
 mod pictures;
 mod quota;
+mod reported;
 mod routes;
 mod stream;
 mod token;

@@ -191,7 +191,13 @@ async fn main() {
             public_url: String::new(),
             personal: Arc::default(),
         };
-        let domain = nova_users::domain(&context, Config::default(), Arc::new(Nobody), Arc::new(Nobody));
+        let domain = nova_users::domain(
+            &context,
+            Config::default(),
+            Arc::new(Nobody),
+            Arc::new(Nobody),
+            Vec::new(),
+        );
         let (router, _) = OpenApiRouter::new().merge(domain.routes).split_for_parts();
         let asked = Asked { router, clock };
         let star = people[0];

@@ -12,13 +12,8 @@ use crate::config::Config;
 use crate::state::State;
 use crate::{counts, directory, graph, moderation, people, personal, preferences};
 
-/// The domain of people.
-pub fn domain(context: &Context, config: Config, accounts: Arc<dyn Accounts>, images: Arc<dyn Images>) -> Domain {
-    domain_with(context, config, accounts, images, Vec::new())
-}
-
-/// As [`domain`], where reports about things of other domains keep how these looked.
-pub fn domain_with(
+/// The domain of people. `reportables` keep things of other domains that can be reported.
+pub fn domain(
     context: &Context,
     config: Config,
     accounts: Arc<dyn Accounts>,

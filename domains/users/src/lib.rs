@@ -59,4 +59,4 @@ mod state;
 
 pub use self::config::Config;
 pub use self::directory::directory;
-pub use self::domain::{domain, domain_with};
+pub use self::domain::domain;

@@ -28,6 +28,7 @@ mod playlist_rules;
 mod program;
 mod publishers;
 mod reading_back;
+mod readme;
 mod reconnect;
 mod recording;
 mod segments;

@@ -11,7 +11,7 @@ mod introspect;
 mod jwks;
 mod login;
 mod logout;
-mod oauth;
+pub(crate) mod oauth;
 pub(crate) mod passkeys;
 mod password;
 mod refresh;
@@ -35,7 +35,7 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(reset::request))
         .routes(routes!(reset::confirm))
         .routes(routes!(introspect::introspect))
-        .routes(routes!(sudo::sudo))
+        .routes(routes!(sudo::ways, sudo::sudo))
         .routes(routes!(password::change))
         .routes(routes!(sessions::list, sessions::end_others))
         .routes(routes!(sessions::end, sessions::rename))
@@ -54,8 +54,12 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(oauth::providers::list))
         .routes(routes!(oauth::start::start))
         .routes(routes!(oauth::start::link))
+        .routes(routes!(oauth::start::sudo))
         .routes(routes!(oauth::callback::callback, oauth::callback::posted))
         .routes(routes!(oauth::complete::complete))
+        .routes(routes!(oauth::notices::events))
+        .routes(routes!(oauth::notices::deletion))
+        .routes(routes!(oauth::notices::deletion_status))
         .routes(routes!(oauth::links::list))
         .routes(routes!(oauth::links::delete))
         .routes(routes!(passkeys::list::list))
@@ -64,6 +68,8 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(passkeys::register::finish))
         .routes(routes!(passkeys::login::begin))
         .routes(routes!(passkeys::login::finish))
+        .routes(routes!(passkeys::sudo::begin))
+        .routes(routes!(passkeys::sudo::finish))
         .with_state(state)
 }
 

@@ -9,7 +9,7 @@ const { default: Provider } = await import(createRequire(`${process.argv[2]}/`).
 // The library's notices go to standard output, too.
 const print = (line) => process.stdout.write(`${line}\n`);
 console.info = console.error;
-const CALLBACKS = ['https://nova.example/callback', 'https://nova.example/api/v1/auth/oauth/op/callback'];
+const CALLBACKS = ['https://nova.example/callback', ...['op', 'another'].map((name) => `https://nova.example/api/v1/auth/oauth/${name}/callback`)];
 
 const server = createServer();
 await new Promise((up) => server.listen(0, '127.0.0.1', up));

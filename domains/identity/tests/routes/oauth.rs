@@ -13,7 +13,7 @@ use crate::house::{Answer, House, PASSWORD, code};
 use crate::second_factor::{arm, shown};
 
 /// The provider, and people with browsers who use it.
-struct Provider {
+pub(crate) struct Provider {
     issuer: String,
     browser: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
@@ -62,7 +62,7 @@ impl Provider {
     }
 
     /// `who` opens an address; where they are sent back to.
-    async fn browse(&mut self, who: &str, address: &str) -> String {
+    pub(crate) async fn browse(&mut self, who: &str, address: &str) -> String {
         self.browser
             .write_all(format!("{who} {address}\n").as_bytes())
             .await
@@ -72,20 +72,25 @@ impl Provider {
 }
 
 /// A provider and a house with the clock of this machine, on each engine.
-async fn scenes() -> Vec<(Provider, House)> {
+pub(crate) async fn scenes() -> Vec<(Provider, House)> {
+    scenes_behind(std::time::Duration::ZERO).await
+}
+
+/// The same, the clock of the house so much behind.
+pub(crate) async fn scenes_behind(late: std::time::Duration) -> Vec<(Provider, House)> {
     let now = nova_core::clock::Clock::system().now();
     let mut scenes = Vec::new();
     for db in nova_domain::testing::databases().await {
         let provider = Provider::start().await;
         let house = House::new(db, 0, provider.config()).await;
         let behind = u64::try_from(now.0 - house.clock.now().0).unwrap();
-        house.clock.advance(std::time::Duration::from_micros(behind));
+        house.clock.advance(std::time::Duration::from_micros(behind) - late);
         scenes.push((provider, house));
     }
     scenes
 }
 
-fn header(answer: &Answer, name: &str) -> String {
+pub(crate) fn header(answer: &Answer, name: &str) -> String {
     answer.headers[name].to_str().unwrap().to_owned()
 }
 
@@ -119,7 +124,7 @@ async fn begin(house: &House, query: &str) -> (String, String) {
 }
 
 /// Begins to add an identity to the account of `token`.
-async fn begin_link(house: &House, token: &str, return_to: &str) -> (String, String) {
+pub(crate) async fn begin_link(house: &House, token: &str, return_to: &str) -> (String, String) {
     let body = json!({ "return_to": return_to });
     let answer = house
         .call("POST", "/auth/oauth/op/link", token, Some(body))
@@ -130,7 +135,7 @@ async fn begin_link(house: &House, token: &str, return_to: &str) -> (String, Str
 }
 
 /// The page that the callback leads to, and the cookie of this browser from then on.
-async fn arrive(house: &House, url: &str, cookie: &str) -> (String, String) {
+pub(crate) async fn arrive(house: &House, url: &str, cookie: &str) -> (String, String) {
     let path = url.strip_prefix("https://nova.example/api/v1").unwrap();
     let answer = visit(house, path, cookie).await.expect(303);
     let cookie = header(&answer, "set-cookie");
@@ -145,7 +150,7 @@ async fn back(house: &House, url: &str, cookie: &str) -> String {
 }
 
 /// The whole way, to the page with its fragment.
-async fn sign_in(house: &House, provider: &mut Provider, who: &str) -> (String, String) {
+pub(crate) async fn sign_in(house: &House, provider: &mut Provider, who: &str) -> (String, String) {
     let (address, cookie) = begin(house, "?return_to=/watch/v/1%3Ft=3%26a=%252F").await;
     let url = provider.browse(who, &address).await;
     arrive(house, &url, &cookie).await
@@ -160,11 +165,11 @@ fn fragment(page: &str) -> BTreeMap<String, String> {
     pairs.into_owned().collect()
 }
 
-fn ticket(page: &str) -> String {
+pub(crate) fn ticket(page: &str) -> String {
     fragment(page).remove("ticket").unwrap_or_else(|| panic!("{page}"))
 }
 
-async fn complete(house: &House, (page, cookie): &(String, String), totp: Option<&str>) -> Answer {
+pub(crate) async fn complete(house: &House, (page, cookie): &(String, String), totp: Option<&str>) -> Answer {
     let body = json!({ "ticket": ticket(page), "totp": totp }).to_string();
     let mut request = Request::builder()
         .method("POST")
@@ -443,5 +448,50 @@ async fn an_identity_at_a_provider_that_is_no_longer_configured_is_no_way_in() {
             .call("DELETE", &format!("/auth/links/{id}"), &token, None)
             .await
             .expect(409);
+    }
+}
+
+/// ASVS 6.8.1: who somebody is at one provider says nothing about who they are at another.
+#[tokio::test]
+async fn one_subject_at_two_issuers_is_two_people() {
+    for db in nova_domain::testing::databases().await {
+        let (mut one, mut another) = (Provider::start().await, Provider::start().await);
+        let mut config = one.config();
+        let at_another = another.config().providers.remove("op").unwrap();
+        config.providers.insert("another".to_owned(), at_another);
+        let house = House::new(db, 0, config).await;
+        let behind = nova_core::clock::Clock::system().now().0 - house.clock.now().0;
+        house
+            .clock
+            .advance(std::time::Duration::from_micros(u64::try_from(behind).unwrap()));
+        house.person("bob").await;
+        let token = house.access("bob").await;
+        let (address, cookie) = begin_link(&house, &token, "/account").await;
+        let url = one.browse("mallory", &address).await;
+        assert_eq!(back(&house, &url, &cookie).await, "https://nova.example/account");
+        // The same subject with the same address, by the word of somebody else, and what one says is nothing to the other.
+        let begin_at_another = async || {
+            let answer = visit(&house, "/auth/oauth/another/start", "").await.expect(303);
+            let cookie = header(&answer, "set-cookie").split(';').next().unwrap().to_owned();
+            (header(&answer, "location"), cookie)
+        };
+        let (address, cookie) = begin_at_another().await;
+        let url = another.browse("mallory", &address).await;
+        assert_eq!(
+            back(&house, &url, &cookie).await,
+            "https://nova.example/login#oauth=no_account"
+        );
+        let (address, cookie) = begin_at_another().await;
+        let url = another.browse("mallory", &address).await;
+        let mixed_up = url.replace("/another/", "/op/");
+        assert_eq!(
+            back(&house, &mixed_up, &cookie).await,
+            "https://nova.example/login#oauth=failed"
+        );
+        let page = sign_in(&house, &mut one, "mallory").await;
+        assert_eq!(
+            complete(&house, &page, None).await.expect(200).body["user"]["username"],
+            "bob"
+        );
     }
 }

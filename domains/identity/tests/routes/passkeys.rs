@@ -9,7 +9,7 @@ use crate::house::{Answer, House, houses};
 use crate::second_factor::arm;
 
 /// A device with one key on it.
-struct Device {
+pub(crate) struct Device {
     authenticator: SoftPasskey,
     credential_id: Value,
     user_handle: Value,
@@ -18,7 +18,7 @@ struct Device {
 
 impl Device {
     /// Adds a key of this device to the account of `token`.
-    async fn register(house: &House, token: &str) -> (Self, Answer) {
+    pub(crate) async fn register(house: &House, token: &str) -> (Self, Answer) {
         let begun = house
             .call("POST", "/auth/passkeys/register/begin", token, None)
             .await
@@ -51,7 +51,7 @@ impl Device {
     }
 
     /// What the device says to a challenge.
-    fn sign(&mut self, options: &Value) -> Value {
+    pub(crate) fn sign(&mut self, options: &Value) -> Value {
         let mut options = options.clone();
         options["publicKey"]["allowCredentials"] = json!([{ "type": "public-key", "id": self.credential_id }]);
         let options: RequestChallengeResponse = serde_json::from_value(options).unwrap();

@@ -19,6 +19,7 @@ use sqlx::ConnectOptions;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use tokio::sync::Notify;
 
+use crate::http::idempotency;
 use crate::outbox::Subscriptions;
 
 pub mod copy;
@@ -57,6 +58,9 @@ pub enum Error {
     /// A row with this unique value exists; carries the constraint or, on SQLite, the columns as `table.column`.
     #[error("{0} is taken")]
     Taken(String),
+    /// The request took so long that it was taken for lost, and another attempt at it has begun: this one is undone.
+    #[error("another attempt at this request has begun")]
+    Superseded,
     /// A defect: SQL that does not run, a row that cannot be read.
     #[error("the database refused a statement")]
     Statement(#[source] sqlx::Error),
@@ -86,7 +90,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Busy(_) => Kind::Unavailable,
-            Self::Taken(_) => Kind::Conflict,
+            Self::Taken(_) | Self::Superseded => Kind::Conflict,
             _ => Kind::Internal,
         }
     }
@@ -270,6 +274,7 @@ impl Db {
             inner,
             db: self.clone(),
             delivers: false,
+            undoes: false,
             after: Vec::new(),
         })
     }
@@ -334,6 +339,7 @@ pub struct Tx {
     inner: sqlx::Transaction<'static, sqlx::Any>,
     db: Db,
     delivers: bool,
+    undoes: bool,
     after: Vec<AfterCommit>,
 }
 
@@ -354,6 +360,11 @@ impl Tx {
         self.after.push(Box::new(act));
     }
 
+    /// This transaction takes back what an earlier one of the same request did: the request may be sent again under its `Idempotency-Key`.
+    pub fn undoes(&mut self) {
+        self.undoes = true;
+    }
+
     /// The commit will wake the relay.
     pub(crate) fn will_deliver(&mut self) {
         self.delivers = true;
@@ -366,6 +377,7 @@ impl Tx {
 
     /// Makes everything done in it permanent, all or nothing.
     pub async fn commit(mut self) -> Result<(), Error> {
+        idempotency::mark(&mut self.inner, !self.undoes).await?;
         if self.delivers && self.db.engine == Engine::Postgres {
             // Delivered at the commit and only then; the other processes' relays listen.
             sqlx::query("SELECT pg_notify('nova_outbox', '')")

@@ -3,6 +3,14 @@
 //! The answer is kept for a day, encrypted with a key derived from the header's value, which the database does not have: it may hold a stream
 //! key. The value should be a UUID. The same value with another request is 422, with a request still at work 409
 //! (draft-ietf-httpapi-idempotency-key-header-07).
+//!
+//! The act's own transaction notes that it was done ([`mark`], at every commit under a key), so that no act is done twice whatever is killed when.
+//! The answer itself is made of what was committed, and is kept in a transaction of its own after it. A process that is killed between the two
+//! leaves an act that is done without an answer: the same request is then 409 with the code `answer_lost` for a day, and the client looks at what is
+//! there. So it is where the act was committed and a failure is answered. A process that is killed before the commit leaves nothing, and the same request is done anew after a minute. An attempt that was taken
+//! for lost and comes to its commit after all is undone.
+
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -17,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use super::caller::Caller;
 use super::problem::Problem;
-use crate::db::{Db, Error};
+use crate::db::{Connection, Db, Error, Flag};
 use crate::secret::Sealer;
 
 /// How long an answer is kept.
@@ -96,19 +104,32 @@ async fn answer(
                     .retry_after(std::time::Duration::from_secs(1)),
             );
         }
+        Begun::AnswerLost => {
+            return Err(Problem::conflict(
+                "the first request with this Idempotency-Key was done, and its answer is lost: look at what is there",
+            )
+            .code("answer_lost"));
+        }
         Begun::Answered(status, sealed) => {
             let plain = sealed.and_then(|sealed| sealer.open(&sealed)).unwrap_or_default();
             return Ok(replay(status, &plain));
         }
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let attempt = Attempt {
+        key_hash: key_hash.as_str().into(),
+        begun: now,
+    };
+    let response = ATTEMPT
+        .scope(attempt, next.run(Request::from_parts(parts, Body::from(body))))
+        .await;
     let (head, body) = response.into_parts();
     let body = body
         .collect()
         .await
         .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
-    // A failure of ours, or a refusal for now, is not the answer: the same request may succeed in a moment.
+    // A failure of ours, or a refusal for now, is not the answer: the same request may succeed in a moment. If the act is done nevertheless, what is
+    // lost is the answer.
     let lasting =
         !head.status.is_server_error() && head.status != StatusCode::TOO_MANY_REQUESTS && body.len() <= LARGEST;
     let mut tx = kept.db.begin().await?;
@@ -124,15 +145,17 @@ async fn answer(
             .map(HeaderValue::as_bytes)
             .unwrap_or_default();
         let plain = [kind, b"\0", location, b"\0", &body].concat();
-        sqlx::query("UPDATE kit_idempotency SET status = $1, answer = $2 WHERE key_hash = $3")
+        sqlx::query("UPDATE kit_idempotency SET status = $1, answer = $2 WHERE key_hash = $3 AND created_at = $4")
             .bind(i64::from(head.status.as_u16()))
             .bind(sealer.seal(&plain))
             .bind(&key_hash)
+            .bind(now.0)
             .execute(tx.conn())
             .await?;
     } else {
-        sqlx::query("DELETE FROM kit_idempotency WHERE key_hash = $1")
+        sqlx::query("DELETE FROM kit_idempotency WHERE key_hash = $1 AND created_at = $2 AND done = 0")
             .bind(&key_hash)
+            .bind(now.0)
             .execute(tx.conn())
             .await?;
     }
@@ -140,9 +163,40 @@ async fn answer(
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
+tokio::task_local! {
+    /// The key under which this task works.
+    static ATTEMPT: Attempt;
+}
+
+/// One attempt at a request.
+#[derive(Clone)]
+struct Attempt {
+    key_hash: Arc<str>,
+    begun: Timestamp,
+}
+
+/// Notes in an act's transaction that the act is done. Fails when the attempt was taken for lost and another has taken its place.
+pub(crate) async fn mark(connection: &mut Connection, done: bool) -> Result<(), Error> {
+    let Ok(attempt) = ATTEMPT.try_with(Attempt::clone) else {
+        return Ok(());
+    };
+    let marked = sqlx::query("UPDATE kit_idempotency SET done = $1 WHERE key_hash = $2 AND created_at = $3")
+        .bind(Flag(done))
+        .bind(&*attempt.key_hash)
+        .bind(attempt.begun.0)
+        .execute(connection)
+        .await?;
+    if marked.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(Error::Superseded)
+    }
+}
+
 enum Begun {
     First,
     AtWork,
+    AnswerLost,
     OtherRequest,
     Answered(u16, Option<Vec<u8>>),
 }
@@ -151,8 +205,8 @@ async fn begin(db: &Db, key_hash: &str, request_hash: &str, now: Timestamp) -> R
     let mut tx = db.begin().await?;
     let made = sqlx::query(
         "INSERT INTO kit_idempotency (key_hash, request_hash, created_at) VALUES ($1, $2, $3) ON CONFLICT (key_hash) DO UPDATE SET request_hash = \
-         excluded.request_hash, created_at = excluded.created_at, status = NULL, answer = NULL WHERE kit_idempotency.created_at < $4 OR \
-         (kit_idempotency.status IS NULL AND kit_idempotency.created_at < $5)",
+         excluded.request_hash, created_at = excluded.created_at, status = NULL, answer = NULL, done = 0 WHERE kit_idempotency.created_at < $4 OR \
+         (kit_idempotency.status IS NULL AND kit_idempotency.done = 0 AND kit_idempotency.created_at < $5)",
     )
     .bind(key_hash)
     .bind(request_hash)
@@ -165,13 +219,15 @@ async fn begin(db: &Db, key_hash: &str, request_hash: &str, now: Timestamp) -> R
     let begun = if made == 1 {
         Begun::First
     } else {
-        let (known, status, answer): (String, Option<i64>, Option<Vec<u8>>) =
-            sqlx::query_as("SELECT request_hash, status, answer FROM kit_idempotency WHERE key_hash = $1")
-                .bind(key_hash)
-                .fetch_one(tx.conn())
-                .await?;
+        let (known, status, answer, done, begun): (String, Option<i64>, Option<Vec<u8>>, Flag, i64) = sqlx::query_as(
+            "SELECT request_hash, status, answer, done, created_at FROM kit_idempotency WHERE key_hash = $1",
+        )
+        .bind(key_hash)
+        .fetch_one(tx.conn())
+        .await?;
         match status.and_then(|status| u16::try_from(status).ok()) {
             _ if known != request_hash => Begun::OtherRequest,
+            None if done.0 && begun < now.0 - ABANDONED_MICROS => Begun::AnswerLost,
             None => Begun::AtWork,
             Some(status) => Begun::Answered(status, answer),
         }

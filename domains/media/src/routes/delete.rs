@@ -1,14 +1,13 @@
 use axum::extract::State as Shared;
 use http::StatusCode;
-use nova_domain::audit::Act;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Path};
 use nova_domain::{Caller, Problem};
 
-use super::shown;
+use super::{done_away, shown};
 use crate::domain::State;
 
-/// Deletes a stream. What is on air of it ends.
+/// Deletes a stream. What is on air of it ends. Moderators may delete the streams of others.
 #[utoipa::path(
     delete, path = "/streams/{id}", tag = "streams", security(("bearer" = [])), params(("id" = String, Path, description = "Its id or its name")),
     responses(
@@ -24,7 +23,10 @@ pub(crate) async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let row = shown::mine(&state, &id, &caller).await?;
+    let row = shown::visible(&state, &id, Some(&caller)).await?;
+    if !caller.may_moderate(row.owner_user_id) {
+        return Err(Problem::forbidden("this stream belongs to somebody else"));
+    }
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
     sqlx::query("DELETE FROM media_streams WHERE id = $1")
@@ -32,13 +34,16 @@ pub(crate) async fn delete(
         .execute(tx.conn())
         .await?;
     state.stop_at_commit(&mut tx, row.id, "the stream was deleted");
-    let act = Act {
-        actor: Some(caller.user),
-        action: "media.stream_deleted",
-        subject: Some(row.id.to_string()),
-        detail: "",
-    };
-    tx.audit(act, Some(&client), now).await?;
+    let what = ("media.stream_deleted", "remove_stream");
+    done_away(
+        &mut tx,
+        (&caller, &client),
+        row.owner_user_id,
+        what,
+        row.id.to_string(),
+        now,
+    )
+    .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

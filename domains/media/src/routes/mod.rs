@@ -1,6 +1,10 @@
 //! One file an endpoint, or a few that are one thing.
 
-use nova_domain::db::UserId;
+use nova_core::clock::Timestamp;
+use nova_domain::audit::Act;
+use nova_domain::db::{Error, Tx, UserId};
+use nova_domain::events::ModerationAction;
+use nova_domain::http::Client;
 use nova_domain::{Caller, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -47,6 +51,34 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
             uploads::terminate::terminate
         ))
         .with_state(state)
+}
+
+/// Writes into the log that the owner of something, or a moderator, did away with it; of what a moderator does, others hear as well. `what` is the
+/// word of the event, as `remove_video`.
+async fn done_away(
+    tx: &mut Tx,
+    (caller, client): (&Caller, &Client),
+    owner: UserId,
+    (action, what): (&str, &str),
+    subject: String,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let own = caller.user == owner;
+    let act = Act {
+        actor: Some(caller.user),
+        action,
+        subject: Some(subject),
+        detail: if own { "owner" } else { "moderator" },
+    };
+    tx.audit(act, Some(client), now).await?;
+    if own {
+        return Ok(());
+    }
+    let event = ModerationAction {
+        user: owner,
+        action: what.to_owned(),
+    };
+    tx.emit(&event, Some(caller.user), now).await
 }
 
 /// Whose things a list is asked for: an id, `me`, or everybody's.

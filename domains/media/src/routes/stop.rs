@@ -1,11 +1,10 @@
 use axum::extract::State as Shared;
 use http::StatusCode;
-use nova_domain::audit::Act;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Path};
 use nova_domain::{Caller, Problem};
 
-use super::shown;
+use super::{done_away, shown};
 use crate::domain::State;
 
 /// Ends what is on air. Encoders come back by themselves, so the key is refused for some seconds (`domains.media.stop_seconds`); whoever wants to
@@ -39,13 +38,16 @@ pub(crate) async fn stop(
     let until = now.plus_micros(i64::from(state.config.stop_seconds) * 1_000_000);
     let mut tx = state.db.begin().await?;
     state.cut(&mut tx, row.id, reason, until, now).await?;
-    let act = Act {
-        actor: Some(caller.user),
-        action: "media.stream_stopped",
-        subject: Some(row.id.to_string()),
-        detail: if own { "owner" } else { "moderator" },
-    };
-    tx.audit(act, Some(&client), now).await?;
+    let what = ("media.stream_stopped", "stop_stream");
+    done_away(
+        &mut tx,
+        (&caller, &client),
+        row.owner_user_id,
+        what,
+        row.id.to_string(),
+        now,
+    )
+    .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

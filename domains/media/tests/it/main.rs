@@ -2,6 +2,7 @@
 
 mod house;
 mod images;
+mod reports;
 mod streams;
 mod uploads;
 mod videos;

@@ -120,7 +120,6 @@ async fn who_may_do_what_to_a_video() {
                 None,
                 [401, 200, 200, 404, 200, 403],
             ),
-            ("public", "DELETE", "", None, [401, 204, 403, 404, 403, 403]),
         ];
         for (visibility, method, path, body, expected) in cases {
             let id = recorded(&house, owner, visibility).await;

@@ -82,6 +82,9 @@ pub(crate) async fn create(
     fields.done()?;
     state.limits.check(&REPORT, me)?;
     let exhibit = exhibit(&state, me, &new).await?;
+    if exhibit.owner == Some(me) {
+        return Err(Problem::invalid("nobody reports themselves"));
+    }
     let mut tx = state.db.begin().await?;
     let (id, times, created_at): (ReportId, i64, i64) = sqlx::query_as(
         "INSERT INTO users_reports (id, reporter_id, target_type, target_id, subject_id, reason, detail, evidence, status, created_at, updated_at) \
@@ -122,9 +125,6 @@ pub(crate) async fn create(
 async fn exhibit(state: &State, me: UserId, new: &NewReport) -> Result<Exhibit, Problem> {
     if new.target_type == TargetType::User {
         let user: UserId = new.target_id.parse().map_err(|_bad| Problem::not_found())?;
-        if user == me {
-            return Err(Problem::invalid("nobody reports themselves"));
-        }
         // As they show themselves to themselves: a block, or a profile for followers only, is no hiding place.
         let profile = profile::one(&state.db, &state.base, Some(user), user)
             .await?

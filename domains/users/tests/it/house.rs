@@ -176,7 +176,7 @@ pub(crate) fn build(db: &Db, limits: Limits, config: Config) -> House {
     let book = Arc::new(Book::default());
     let shelf = Arc::new(Shelf::default());
     let album = Arc::new(Album::default());
-    let mut domain = nova_users::domain_with(
+    let mut domain = nova_users::domain(
         &context,
         config,
         Arc::clone(&book) as Arc<dyn Accounts>,

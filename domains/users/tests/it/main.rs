@@ -3,8 +3,8 @@
 mod contract;
 mod follows;
 mod house;
-mod matrix;
 mod moderation;
 mod names;
 mod personal;
 mod profiles;
+mod routes;

@@ -197,7 +197,7 @@ describe('explain', () => {
     expect(explain(new Problem(409, null, 'there is one already'))).toBe('There is one already.');
     expect(explain(new Problem(429, null, 'too often', {}, 40))).toBe('Too often. Wait 40 seconds.');
     expect(explain(new Problem(429, null, 'too often', {}, 1800))).toBe('Too often. Wait 30 minutes.');
-    expect(explain(new Problem(403, 'sudo_required', 'x'))).toBe('Nothing was changed: this needs your password.');
+    expect(explain(new Problem(403, 'sudo_required', 'x'))).toBe('Nothing was changed: this asks who you are once more.');
     expect(explain(new Error('boom'))).toBe('Something went wrong in this page. Reload it and try again.');
   });
 });

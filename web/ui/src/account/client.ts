@@ -159,7 +159,7 @@ export function sentence(words: string): string {
 /** What to tell a person about something that failed. */
 export function explain(error: unknown): string {
   if (!(error instanceof Problem)) return 'Something went wrong in this page. Reload it and try again.';
-  if (error.code === 'sudo_required') return 'Nothing was changed: this needs your password.';
+  if (error.code === 'sudo_required') return 'Nothing was changed: this asks who you are once more.';
   if (error.code === 'unreachable') return 'The server does not answer. Try again in a moment.';
   if (error.status === 429 && error.retryAfter !== null) return `${sentence(error.message)} Wait ${inWords(error.retryAfter)}.`;
   return sentence(error.message);

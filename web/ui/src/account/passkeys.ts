@@ -62,11 +62,19 @@ export async function addPasskey(api: Client, name: string): Promise<void> {
   });
 }
 
-/** Logs in with a key that the person picks. */
-export async function logInWithPasskey(api: Client): Promise<void> {
-  const { flow, options } = await api.post<Challenge>('/auth/passkeys/login/begin');
+/** Whether this browser offers passkeys among what it fills into a form (conditional mediation). */
+export const canFillPasskeys = async (): Promise<boolean> =>
+  canUsePasskeys() && (await PublicKeyCredential.isConditionalMediationAvailable?.().catch(() => false)) === true;
+
+/** How a key is asked for: by the browser's dialog, or among what it fills into a form, until `signal`. */
+type Asking = Pick<CredentialRequestOptions, 'mediation' | 'signal'>;
+
+/** Asks for a key by `begin`, and gives `finish` what it said. */
+async function answer(api: Client, path: string, asking: Asking = {}): Promise<void> {
+  const { flow, options } = await api.post<Challenge>(`${path}/begin`);
   const key = options.publicKey as Record<string, never> & { challenge: string };
   const got = (await navigator.credentials.get({
+    ...asking,
     publicKey: {
       ...(key as unknown as PublicKeyCredentialRequestOptions),
       challenge: fromBase64url(key.challenge),
@@ -75,7 +83,7 @@ export async function logInWithPasskey(api: Client): Promise<void> {
   })) as PublicKeyCredential | null;
   if (got === null) throw new DOMException('nothing was picked', 'NotAllowedError');
   const response = got.response as AuthenticatorAssertionResponse;
-  await api.post('/auth/passkeys/login/finish', {
+  await api.post(`${path}/finish`, {
     flow,
     cookies: true,
     credential: {
@@ -92,6 +100,32 @@ export async function logInWithPasskey(api: Client): Promise<void> {
     },
   });
 }
+
+/** Logs in with a key that the person picks. */
+export const logInWithPasskey = (api: Client): Promise<void> => answer(api, '/auth/passkeys/login');
+
+/** A challenge is good for five minutes; a form may stand open for longer. */
+const CHALLENGE_MS = 4 * 60_000;
+
+/**
+ * Offers the person's keys in the form's field for names until one is picked or `stop` says so; true when one was. Each challenge is replaced before it is over.
+ */
+export async function fillPasskey(api: Client, stop: AbortSignal): Promise<boolean> {
+  while (!stop.aborted) {
+    const over = AbortSignal.timeout(CHALLENGE_MS);
+    try {
+      await answer(api, '/auth/passkeys/login', { mediation: 'conditional', signal: AbortSignal.any([stop, over]) });
+      return true;
+    } catch (error) {
+      if (stop.aborted) return false;
+      if (!over.aborted) throw error;
+    }
+  }
+  return false;
+}
+
+/** Proves once more who is logged in. */
+export const proveWithPasskey = (api: Client): Promise<void> => answer(api, '/auth/passkeys/sudo');
 
 /** True when a person closed the browser's dialog, or it timed out: nothing to complain about. */
 export const wasGivenUp = (error: unknown): boolean => error instanceof DOMException && ['NotAllowedError', 'AbortError'].includes(error.name);

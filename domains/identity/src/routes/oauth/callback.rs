@@ -14,13 +14,13 @@ use nova_domain::{Problem, Role};
 use openidconnect::url::form_urlencoded;
 use subtle::ConstantTimeEq;
 
-use super::{Begun, COOKIE, Ticket, flow_id, keep, owner, take};
+use super::{Asker, Begun, COOKIE, Proof, Purpose, Ticket, flow_id, keep, owner, take};
 use crate::account::{self, CreateError};
 use crate::authenticate::hex;
 use crate::domain::{Registration, State};
 use crate::flow;
 use crate::oidc::{self, Account, Callback, Identity, Link, Provider};
-use crate::secret::{Purpose, Secret};
+use crate::secret::{self, Secret};
 use crate::{post, session};
 
 /// How long a ticket is good: until the page has opened, and a person has found their authenticator app.
@@ -34,7 +34,7 @@ enum Refused {
     Failed,
     /// The address has an account, and nobody vouches that it is the same person: log in there first, then add the identity.
     LoginFirst,
-    /// The identity is another account's.
+    /// The identity is another account's, or none's.
     Taken,
     /// There is no account, and none can be made: registration is closed, or the provider vouches for no address.
     NoAccount,
@@ -94,12 +94,17 @@ pub(crate) async fn posted(
     if state.providers.get(&name).is_none() {
         return Err(Problem::not_found());
     }
-    match form {
-        Ok(Form(callback)) => answer(&state, &client, &headers, &name, callback).await,
-        Err(FormRejection::InvalidFormContentType(_)) => {
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this takes a form"))
+    let Form(callback) = form.map_err(|error| no_form(&error))?;
+    answer(&state, &client, &headers, &name, callback).await
+}
+
+/// What is wrong with a form.
+pub(super) fn no_form(error: &FormRejection) -> Problem {
+    match error {
+        FormRejection::InvalidFormContentType(_) => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this takes a form")
         }
-        Err(_bad) => Err(Problem::invalid("the form cannot be read")),
+        _bad => Problem::invalid("the form cannot be read"),
     }
 }
 
@@ -116,36 +121,52 @@ async fn answer(
     let page = match vouched(state, provider, headers, &callback, now).await? {
         Ok((begun, identity)) => {
             let mut tx = state.db.begin().await?;
-            match join(state, &mut tx, client, provider, &begun, &identity, now).await? {
-                Ok(_) if begun.add_to.is_some() => {
+            let arrived = match begun.purpose {
+                Purpose::Prove(asker) => prove(&mut tx, asker, &identity).await?.map(|()| asker.user),
+                Purpose::LogIn | Purpose::Add(_) => {
+                    join(state, &mut tx, client, provider, &begun, &identity, now).await?
+                }
+            };
+            match (arrived, begun.purpose) {
+                (Ok(_), Purpose::Add(_)) => {
                     tx.commit().await?;
                     state.page(&begun.return_to, "")
                 }
-                Ok(user) => {
-                    let secret = Secret::generate(Purpose::Link, &state.random);
-                    cookie_now = Some(hex(&state.random.bytes::<32>()));
-                    let ticket = Ticket {
-                        user,
-                        issuer: identity.issuer,
-                        subject: identity.subject,
-                        browser: cookie_now.clone().unwrap_or_default(),
-                        expires_at: now.0 + TICKET_MICROS,
+                (Ok(user), purpose) => {
+                    let secret = Secret::generate(secret::Purpose::Link, &state.random);
+                    let browser = hex(&state.random.bytes::<32>());
+                    cookie_now = Some(browser.clone());
+                    let expires_at = now.0 + TICKET_MICROS;
+                    let page = if let Purpose::Prove(asker) = purpose {
+                        let proof = Proof {
+                            proves: asker,
+                            browser,
+                            expires_at,
+                        };
+                        keep(state, &mut tx, &secret.hash(), &proof, now).await?;
+                        state.page(&begun.return_to, &format!("sudo={}", secret.expose()))
+                    } else {
+                        let ticket = Ticket {
+                            user,
+                            issuer: identity.issuer,
+                            subject: identity.subject,
+                            browser,
+                            expires_at,
+                        };
+                        keep(state, &mut tx, &secret.hash(), &ticket, now).await?;
+                        let mut fragment = form_urlencoded::Serializer::new(String::new());
+                        fragment
+                            .append_pair("ticket", secret.expose())
+                            .append_pair("to", &begun.return_to);
+                        state.page("/login", &fragment.finish())
                     };
-                    keep(state, &mut tx, &secret.hash(), &ticket, now).await?;
                     tx.commit().await?;
-                    let mut fragment = form_urlencoded::Serializer::new(String::new());
-                    fragment
-                        .append_pair("ticket", secret.expose())
-                        .append_pair("to", &begun.return_to);
-                    state.page("/login", &fragment.finish())
+                    page
                 }
-                Err(refused) => {
-                    let back = if begun.add_to.is_some() { "/account" } else { "/login" };
-                    state.page(back, &format!("oauth={}", refused.code()))
-                }
+                (Err(refused), purpose) => state.page(purpose.page(), &format!("oauth={}", refused.code())),
             }
         }
-        Err(refused) => state.page("/login", &format!("oauth={}", refused.code())),
+        Err((refused, purpose)) => state.page(purpose.page(), &format!("oauth={}", refused.code())),
     };
     let mut response = StatusCode::SEE_OTHER.into_response();
     let out = response.headers_mut();
@@ -172,25 +193,38 @@ async fn vouched(
     headers: &HeaderMap,
     callback: &Callback,
     now: Timestamp,
-) -> Result<Result<(Begun, Identity), Refused>, Problem> {
+) -> Result<Result<(Begun, Identity), (Refused, Purpose)>, Problem> {
     let shown = callback.state.as_deref().unwrap_or_default();
     let bound = cookie(headers, COOKIE).is_some_and(|cookie| bool::from(cookie.as_bytes().ct_eq(shown.as_bytes())));
     if shown.is_empty() || !bound {
-        return Ok(Err(Refused::Failed));
+        return Ok(Err((Refused::Failed, Purpose::LogIn)));
     }
     let mut tx = state.db.begin().await?;
     let begun: Option<Begun> = take(state, &mut tx, &flow_id(shown)).await?;
     tx.commit().await?;
     let Some(begun) = begun else {
-        return Ok(Err(Refused::Failed));
+        return Ok(Err((Refused::Failed, Purpose::LogIn)));
     };
     let finished = state.providers.finish(provider, &begun.flow, callback, now).await;
     Ok(match finished {
         Ok(identity) => Ok((begun, identity)),
         Err(error) => {
             tracing::info!(provider = provider.name, %error, "a sign-in through another failed");
-            Err(Refused::Failed)
+            Err((Refused::Failed, begun.purpose))
         }
+    })
+}
+
+/// The identity opens the account of who asks, whose session is open still.
+async fn prove(tx: &mut Tx, asker: Asker, identity: &Identity) -> Result<Result<(), Refused>, Problem> {
+    if !session::is_open(tx, asker.user, asker.session).await? {
+        return Ok(Err(Refused::Failed));
+    }
+    let known = owner(tx, &identity.issuer, &identity.subject).await?;
+    Ok(if known == Some(asker.user) {
+        Ok(())
+    } else {
+        Err(Refused::Taken)
     })
 }
 
@@ -204,7 +238,11 @@ async fn join(
     identity: &Identity,
     now: Timestamp,
 ) -> Result<Result<UserId, Refused>, Problem> {
-    if let Some(asker) = begun.add_to
+    let add_to = match begun.purpose {
+        Purpose::Add(asker) => Some(asker),
+        Purpose::LogIn | Purpose::Prove(_) => None,
+    };
+    if let Some(asker) = add_to
         && !session::is_open(tx, asker.user, asker.session).await?
     {
         return Ok(Err(Refused::Failed));
@@ -221,12 +259,15 @@ async fn join(
     };
     let ids = (
         linked.map(|id| id.to_string()),
-        begun.add_to.map(|asker| asker.user.to_string()),
+        add_to.map(|asker| asker.user.to_string()),
     );
     let decision = oidc::link(identity, ids.0.as_deref(), ids.1.as_deref(), same.as_ref());
     let id = |text: String| text.parse::<UserId>().map_err(|error| Problem::internal(&error));
     Ok(match decision {
-        Link::SignIn(user) => Ok(id(user)?),
+        Link::SignIn(user) => {
+            renew(state, tx, identity).await?;
+            Ok(id(user)?)
+        }
         Link::Add(user) => {
             let user = id(user)?;
             add(state, tx, client, provider, identity, user, now).await?;
@@ -246,6 +287,27 @@ async fn join(
     })
 }
 
+/// Keeps the newest token that the provider wants back.
+async fn renew(state: &State, tx: &mut Tx, identity: &Identity) -> Result<(), Error> {
+    let Some(token) = sealed(state, identity) else {
+        return Ok(());
+    };
+    sqlx::query("UPDATE identity_links SET token = $1 WHERE issuer = $2 AND subject = $3")
+        .bind(token)
+        .bind(identity.issuer.as_str())
+        .bind(identity.subject.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+fn sealed(state: &State, identity: &Identity) -> Option<Vec<u8>> {
+    identity
+        .token
+        .as_ref()
+        .map(|token| state.sealer.seal(token.0.as_bytes()))
+}
+
 async fn add(
     state: &State,
     tx: &mut Tx,
@@ -256,7 +318,7 @@ async fn add(
     now: Timestamp,
 ) -> Result<(), Problem> {
     sqlx::query(
-        "INSERT INTO identity_links (id, user_id, provider, issuer, subject, email, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO identity_links (id, user_id, provider, issuer, subject, email, token, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(Id::<Link>::new(now))
     .bind(user)
@@ -264,6 +326,7 @@ async fn add(
     .bind(identity.issuer.as_str())
     .bind(identity.subject.as_str())
     .bind(identity.email.as_deref())
+    .bind(sealed(state, identity))
     .bind(now.0)
     .execute(tx.conn())
     .await

@@ -4,15 +4,13 @@ use axum::extract::State as Shared;
 use axum::response::Response;
 use http::HeaderMap;
 use nova_domain::Problem;
-use nova_domain::http::caller::cookie;
 use nova_domain::http::limit::Rule;
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json};
 use serde::Deserialize;
-use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
-use super::{COOKIE, Ticket, keep, owner, take};
+use super::{Ticket, is_browser, keep, owner, take};
 use crate::account;
 use crate::domain::State;
 use crate::routes::answer::{self, LoginAnswer};
@@ -70,10 +68,8 @@ pub(crate) async fn complete(
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
     let ticket: Option<Ticket> = take(&state, &mut tx, &secret.hash()).await?;
-    let browser = cookie(&headers, COOKIE).unwrap_or_default();
     let ticket = ticket
-        .filter(|ticket| ticket.expires_at > now.0)
-        .filter(|ticket| bool::from(ticket.browser.as_bytes().ct_eq(browser.as_bytes())))
+        .filter(|ticket| ticket.expires_at > now.0 && is_browser(&headers, &ticket.browser))
         .ok_or_else(gone)?;
     let user = account::lock(&mut tx, ticket.user).await?.ok_or_else(gone)?;
     if owner(&mut tx, &ticket.issuer, &ticket.subject).await? != Some(user.id) {

@@ -8,6 +8,7 @@ use nova_domain::{Caller, Problem};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::revoke;
 use crate::account;
 use crate::domain::State;
 use crate::oidc::Link;
@@ -85,6 +86,7 @@ pub(crate) async fn delete(
     let user = account::lock(&mut tx, caller.user)
         .await?
         .ok_or_else(Problem::not_found)?;
+    revoke::give_back(&mut tx, caller.user, Some(&id.to_string()), now).await?;
     let gone = sqlx::query("DELETE FROM identity_links WHERE id = $1 AND user_id = $2")
         .bind(id)
         .bind(caller.user)

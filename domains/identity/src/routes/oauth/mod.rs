@@ -2,10 +2,14 @@
 //! fragment of a page's address, and `complete` makes a session of the ticket: with the second factor where the account has one, in cookies or as
 //! tokens, by the same function as every other login (ASVS 6.3.4).
 
+use http::HeaderMap;
 use nova_core::clock::Timestamp;
+use nova_domain::Caller;
 use nova_domain::db::{Error, SessionId, Tx, UserId};
+use nova_domain::http::caller::cookie;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
 use crate::domain::State;
 use crate::oidc::Flow;
@@ -14,7 +18,9 @@ use crate::secret::SecretHash;
 pub(super) mod callback;
 pub(super) mod complete;
 pub(super) mod links;
+pub(super) mod notices;
 pub(super) mod providers;
+pub(crate) mod revoke;
 pub(super) mod start;
 
 /// The cookie that binds a sign-in to the browser that began it.
@@ -27,8 +33,28 @@ struct Begun {
     flow: Flow,
     /// Where the page goes afterwards.
     return_to: String,
-    /// Who asks to add an identity to their account.
-    add_to: Option<Asker>,
+    purpose: Purpose,
+}
+
+/// What a sign-in is for.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Purpose {
+    /// A session.
+    LogIn,
+    /// One more identity for somebody's account.
+    Add(Asker),
+    /// Proves once more who somebody is.
+    Prove(Asker),
+}
+
+impl Purpose {
+    /// The page where a refusal is told.
+    fn page(self) -> &'static str {
+        match self {
+            Self::LogIn => "/login",
+            Self::Add(_) | Self::Prove(_) => "/account",
+        }
+    }
 }
 
 /// Somebody logged in.
@@ -50,6 +76,31 @@ struct Ticket {
     /// The cookie of the browser that came back: a ticket that somebody else was given opens nothing in it (login CSRF).
     browser: String,
     expires_at: i64,
+}
+
+/// Somebody logged in who has just proved at a provider who they are.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::routes) struct Proof {
+    proves: Asker,
+    browser: String,
+    expires_at: i64,
+}
+
+impl Proof {
+    /// It is `caller`'s, in this browser, and not over.
+    pub(in crate::routes) fn is_of(&self, caller: &Caller, headers: &HeaderMap, now: Timestamp) -> bool {
+        self.proves.user == caller.user
+            && self.proves.session == caller.session
+            && self.expires_at > now.0
+            && is_browser(headers, &self.browser)
+    }
+}
+
+/// The request comes from the browser that came back from the provider.
+fn is_browser(headers: &HeaderMap, wanted: &str) -> bool {
+    let shown = cookie(headers, COOKIE).unwrap_or_default();
+    !shown.is_empty() && bool::from(wanted.as_bytes().ct_eq(shown.as_bytes()))
 }
 
 /// Keeps something under the hash of a secret that only its bearer has, sealed.

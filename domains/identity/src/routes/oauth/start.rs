@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
 use nova_core::error::Kind;
+use nova_domain::http::caller::EvenSuspended;
 use nova_domain::http::limit::Rule;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Json, Path, Query};
@@ -12,7 +13,7 @@ use nova_domain::{Caller, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Asker, Begun, COOKIE, flow_id, keep};
+use super::{Asker, Begun, COOKIE, Purpose, flow_id, keep};
 use crate::domain::State;
 use crate::oidc;
 use crate::session;
@@ -45,7 +46,7 @@ pub(crate) async fn start(
     Path(name): Path<String>,
     Query(query): Query<StartQuery>,
 ) -> Result<Response, Problem> {
-    let (url, cookie) = begin(&state, &client, &name, query.return_to, None).await?;
+    let (url, cookie) = begin(&state, &client, &name, query.return_to, Purpose::LogIn).await?;
     let headers = [
         (CACHE_CONTROL, "no-store".to_owned()),
         (LOCATION, url),
@@ -97,11 +98,70 @@ pub(crate) async fn link(
     Json(body): Json<LinkBody>,
 ) -> Result<Response, Problem> {
     session::require_recent(&state, &caller, state.clock.now())?;
-    let add_to = Asker {
+    go_away(&state, &client, &name, body, Purpose::Add(asker(&caller))).await
+}
+
+/// Begins to prove once more who the caller is, by a fresh sign-in at a provider whose identity opens the account. The page that the callback leads to
+/// has a ticket for `POST /auth/sudo` in its fragment, as `sudo`.
+#[utoipa::path(
+    post, path = "/auth/oauth/{provider}/sudo", tag = "auth", operation_id = "oauth_sudo", security(("bearer" = [])), request_body = LinkBody,
+    params(("provider" = String, Path, description = "Its name")),
+    responses(
+        (status = 200, description = "Go there; a cookie binds it to this browser", body = Away),
+        (status = 400, description = "Not JSON", body = Details, content_type = "application/problem+json"),
+        (status = 401, description = "Nobody is logged in", body = Details, content_type = "application/problem+json"),
+        (status = 403, description = "The CSRF header is missing, or a personal access token was shown", body = Details, content_type = "application/problem+json"),
+        (status = 404, description = "No such provider, or none that opens this account", body = Details, content_type = "application/problem+json"),
+        (status = 409, description = "This provider does not say when somebody signed in", body = Details, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Details, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Details, content_type = "application/problem+json"),
+        (status = 422, description = "A field is not as it must be", body = Details, content_type = "application/problem+json"),
+        (status = 429, description = "Too often", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "The provider does not answer", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn sudo(
+    Shared(state): Shared<State>,
+    client: Client,
+    EvenSuspended(caller): EvenSuspended,
+    Path(name): Path<String>,
+    Json(body): Json<LinkBody>,
+) -> Result<Response, Problem> {
+    caller.require_session()?;
+    let provider = state.providers.get(&name).ok_or_else(Problem::not_found)?;
+    let linked: Option<String> =
+        sqlx::query_scalar("SELECT id FROM identity_links WHERE user_id = $1 AND provider = $2 LIMIT 1")
+            .bind(caller.user)
+            .bind(name.as_str())
+            .fetch_optional(state.db.read())
+            .await?;
+    if linked.is_none() {
+        return Err(Problem::not_found());
+    }
+    if !provider.tells_time() {
+        return Err(Problem::conflict(
+            "this provider does not say when somebody signed in: prove it in another way",
+        ));
+    }
+    go_away(&state, &client, &name, body, Purpose::Prove(asker(&caller))).await
+}
+
+fn asker(caller: &Caller) -> Asker {
+    Asker {
         user: caller.user,
         session: caller.session,
-    };
-    let (location, cookie) = begin(&state, &client, &name, body.return_to, Some(add_to)).await?;
+    }
+}
+
+/// Tells a page where to go.
+async fn go_away(
+    state: &State,
+    client: &Client,
+    name: &str,
+    body: LinkBody,
+    purpose: Purpose,
+) -> Result<Response, Problem> {
+    let (location, cookie) = begin(state, client, name, body.return_to, purpose).await?;
     let headers = [(CACHE_CONTROL, "no-store".to_owned()), (SET_COOKIE, cookie)];
     Ok((headers, Json(Away { location })).into_response())
 }
@@ -112,7 +172,7 @@ async fn begin(
     client: &Client,
     name: &str,
     return_to: Option<String>,
-    add_to: Option<Asker>,
+    purpose: Purpose,
 ) -> Result<(String, String), Problem> {
     let provider = state.providers.get(name).ok_or_else(Problem::not_found)?;
     state.limits.check(&PER_IP, client.network())?;
@@ -125,14 +185,15 @@ async fn begin(
         )
     };
     let discovered = state.providers.discover(provider, now).await.map_err(away)?;
-    let (url, flow) = oidc::start(provider, &discovered, now, &state.random).map_err(away)?;
+    let fresh = matches!(purpose, Purpose::Prove(_));
+    let (url, flow) = oidc::start(provider, &discovered, fresh, now, &state.random).map_err(away)?;
     let secret = flow.state.clone();
     let begun = Begun {
         flow,
         return_to: return_to
             .filter(|path| is_own_page(path))
             .unwrap_or_else(|| "/account".to_owned()),
-        add_to,
+        purpose,
     };
     let mut tx = state.db.begin().await?;
     keep(state, &mut tx, &flow_id(&secret), &begun, now).await?;

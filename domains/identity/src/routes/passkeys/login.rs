@@ -3,7 +3,7 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use nova_domain::Problem;
-use nova_domain::db::{Error, Id, UserId};
+use nova_domain::db::Error;
 use nova_domain::http::limit::Rule;
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json};
@@ -11,11 +11,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use webauthn_rs::prelude::{DiscoverableAuthentication, DiscoverableKey, Passkey, PublicKeyCredential};
 
-use super::{Challenge, FLOW_MICROS, Key, Pending, encoded, party};
+use super::{Challenge, Pending, Row, challenge, encoded, party, used};
 use crate::account;
 use crate::domain::State;
 use crate::routes::answer::{self, LoginAnswer};
-use crate::routes::oauth::{keep, take};
+use crate::routes::oauth::take;
 use crate::secret::{Purpose, Secret};
 use crate::session::{self, Proven};
 
@@ -34,20 +34,7 @@ pub(crate) async fn begin(Shared(state): Shared<State>, client: Client) -> Resul
     state.limits.check(&PER_IP, client.network())?;
     let started = party(&state)?.start_discoverable_authentication();
     let (options, pending) = started.map_err(|error| Problem::internal(&error))?;
-    let now = state.clock.now();
-    let secret = Secret::generate(Purpose::Link, &state.random);
-    let pending = Pending {
-        state: pending,
-        user: None,
-        expires_at: now.0 + FLOW_MICROS,
-    };
-    let mut tx = state.db.begin().await?;
-    keep(&state, &mut tx, &secret.hash(), &pending, now).await?;
-    tx.commit().await?;
-    Ok(Json(Challenge {
-        flow: secret.expose().to_owned(),
-        options: serde_json::to_value(options).unwrap_or_default(),
-    }))
+    challenge(&state, pending, None, serde_json::to_value(options).unwrap_or_default()).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -65,13 +52,6 @@ pub(crate) struct Finish {
     /// For browsers: tokens come as `__Host-` cookies and not in the body.
     #[serde(default)]
     cookies: bool,
-}
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: Id<Key>,
-    user_id: UserId,
-    credential: String,
 }
 
 /// Begins a session with a passkey.
@@ -132,14 +112,7 @@ pub(crate) async fn finish(
             return Err(wrong());
         }
     };
-    passkey.update_credential(&answered);
-    sqlx::query("UPDATE identity_passkeys SET credential = $1, last_used_at = $2 WHERE id = $3")
-        .bind(serde_json::to_string(&passkey).unwrap_or_default())
-        .bind(now.0)
-        .bind(row.id)
-        .execute(tx.conn())
-        .await
-        .map_err(Error::from)?;
+    used(&mut tx, row.id, &mut passkey, &answered, now).await?;
     let proven = Proven {
         // RFC 8176: a key in hardware or software, unlocked by its person; both together are two factors.
         amr: &["pop", "user", "mfa"],

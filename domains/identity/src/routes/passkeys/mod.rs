@@ -9,16 +9,20 @@ use std::sync::Arc;
 use data_encoding::BASE64URL_NOPAD;
 use nova_core::clock::Timestamp;
 use nova_domain::Problem;
-use nova_domain::db::{Error, Id, UserId};
+use nova_domain::db::{Error, Id, Tx, UserId};
+use nova_domain::http::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use webauthn_rs::prelude::{Passkey, Url, Webauthn, WebauthnBuilder};
+use webauthn_rs::prelude::{AuthenticationResult, Passkey, Url, Webauthn, WebauthnBuilder};
 
+use super::oauth::keep;
 use crate::domain::State;
+use crate::secret::{Purpose, Secret};
 
 pub(super) mod list;
 pub(super) mod login;
 pub(super) mod register;
+pub(super) mod sudo;
 
 /// How long a flow is good.
 const FLOW_MICROS: i64 = 5 * 60_000_000;
@@ -74,6 +78,29 @@ struct Pending<T> {
     expires_at: i64,
 }
 
+/// Keeps what a challenge expects, for the `finish` that belongs to it, and tells the browser what it takes.
+async fn challenge(
+    state: &State,
+    expects: impl Serialize,
+    user: Option<UserId>,
+    options: serde_json::Value,
+) -> Result<Json<Challenge>, Problem> {
+    let now = state.clock.now();
+    let secret = Secret::generate(Purpose::Link, &state.random);
+    let pending = Pending {
+        state: expects,
+        user,
+        expires_at: now.0 + FLOW_MICROS,
+    };
+    let mut tx = state.db.begin().await?;
+    keep(state, &mut tx, &secret.hash(), &pending, now).await?;
+    tx.commit().await?;
+    Ok(Json(Challenge {
+        flow: secret.expose().to_owned(),
+        options,
+    }))
+}
+
 fn encoded(credential_id: &[u8]) -> String {
     BASE64URL_NOPAD.encode(credential_id)
 }
@@ -84,4 +111,30 @@ async fn passkeys_of(state: &State, user: UserId) -> Result<Vec<Passkey>, Error>
         .fetch_all(state.db.read())
         .await?;
     Ok(rows.iter().filter_map(|row| serde_json::from_str(row).ok()).collect())
+}
+
+/// A passkey that somebody shows.
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Id<Key>,
+    user_id: UserId,
+    credential: String,
+}
+
+/// Writes down that a passkey was used, and its counter, which tells a copy from the original.
+async fn used(
+    tx: &mut Tx,
+    id: Id<Key>,
+    passkey: &mut Passkey,
+    answered: &AuthenticationResult,
+    now: Timestamp,
+) -> Result<(), Error> {
+    passkey.update_credential(answered);
+    sqlx::query("UPDATE identity_passkeys SET credential = $1, last_used_at = $2 WHERE id = $3")
+        .bind(serde_json::to_string(passkey).unwrap_or_default())
+        .bind(now.0)
+        .bind(id)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }

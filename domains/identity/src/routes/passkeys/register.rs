@@ -8,9 +8,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use webauthn_rs::prelude::{PasskeyRegistration, RegisterPublicKeyCredential};
 
-use super::{Challenge, FLOW_MICROS, Key, MOST, Pending, Shown, encoded, party, passkeys_of};
+use super::{Challenge, Key, MOST, Pending, Shown, challenge, encoded, party, passkeys_of};
 use crate::domain::State;
-use crate::routes::oauth::{keep, take};
+use crate::routes::oauth::take;
 use crate::secret::{Purpose, Secret};
 use crate::{account, post, session};
 
@@ -47,19 +47,7 @@ pub(crate) async fn begin(Shared(state): Shared<State>, caller: Caller) -> Resul
     let selection = &mut options["publicKey"]["authenticatorSelection"];
     selection["residentKey"] = "required".into();
     selection["requireResidentKey"] = true.into();
-    let secret = Secret::generate(Purpose::Link, &state.random);
-    let pending = Pending {
-        state: pending,
-        user: Some(caller.user),
-        expires_at: now.0 + FLOW_MICROS,
-    };
-    let mut tx = state.db.begin().await?;
-    keep(&state, &mut tx, &secret.hash(), &pending, now).await?;
-    tx.commit().await?;
-    Ok(Json(Challenge {
-        flow: secret.expose().to_owned(),
-        options,
-    }))
+    challenge(&state, pending, Some(caller.user), options).await
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -108,6 +108,7 @@ pub(crate) async fn create(
     if let Err(error) = image::store(&state, &folder, made).await {
         let mut tx = state.db.begin().await?;
         image::remove(&mut tx, id, caller.user, &folder, now).await?;
+        tx.undoes();
         tx.commit().await?;
         return Err(away(&error));
     }

@@ -1,6 +1,5 @@
 use axum::extract::State as Shared;
 use http::StatusCode;
-use nova_domain::audit::Act;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Path};
 use nova_domain::{Caller, Problem};
@@ -8,6 +7,7 @@ use nova_domain::{Caller, Problem};
 use super::show::visible;
 use crate::domain::State;
 use crate::image;
+use crate::routes::done_away;
 
 /// Deletes a picture and its objects. Profiles that show it show it no more. Caches may keep what they have for as long as they like: an address never
 /// leads to another picture. Moderators may delete the pictures of others.
@@ -36,14 +36,16 @@ pub(crate) async fn delete(
     if !image::remove(&mut tx, row.id, row.owner_user_id, &row.folder, now).await? {
         return Err(Problem::not_found());
     }
-    let own = caller.user == row.owner_user_id;
-    let act = Act {
-        actor: Some(caller.user),
-        action: "media.image_deleted",
-        subject: Some(row.id.to_string()),
-        detail: if own { "owner" } else { "moderator" },
-    };
-    tx.audit(act, Some(&client), now).await?;
+    let what = ("media.image_deleted", "remove_image");
+    done_away(
+        &mut tx,
+        (&caller, &client),
+        row.owner_user_id,
+        what,
+        row.id.to_string(),
+        now,
+    )
+    .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,15 +1,16 @@
 use axum::extract::State as Shared;
 use http::StatusCode;
-use nova_domain::audit::Act;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Path};
 use nova_domain::{Caller, Problem};
 
 use super::shown;
 use crate::domain::State;
+use crate::routes::done_away;
 use crate::video::{self, RemoveObjects};
 
 /// Deletes a video and all of its objects. The recording of what is on air is kept on being made until the broadcast ends: end it first.
+/// Moderators may delete the videos of others.
 #[utoipa::path(
     delete, path = "/videos/{id}", tag = "videos", operation_id = "delete_video", security(("bearer" = [])),
     params(("id" = String, Path, description = "Its id")),
@@ -27,7 +28,10 @@ pub(crate) async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let row = shown::mine(&state, &id, &caller).await?;
+    let row = shown::visible(&state, &id, Some(&caller)).await?;
+    if !caller.may_moderate(row.owner_user_id) {
+        return Err(Problem::forbidden("this video belongs to somebody else"));
+    }
     if row.status == "live" {
         return Err(Problem::conflict("it is on air: end the broadcast first"));
     }
@@ -43,13 +47,16 @@ pub(crate) async fn delete(
         upload: row.upload_id,
     };
     tx.enqueue(&removal, now, now).await?;
-    let act = Act {
-        actor: Some(caller.user),
-        action: "media.video_deleted",
-        subject: Some(row.id.to_string()),
-        detail: "",
-    };
-    tx.audit(act, Some(&client), now).await?;
+    let what = ("media.video_deleted", "remove_video");
+    done_away(
+        &mut tx,
+        (&caller, &client),
+        row.owner_user_id,
+        what,
+        row.id.to_string(),
+        now,
+    )
+    .await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,18 +1,13 @@
 //! Every table with a person's id in it is in some domain's list of what it keeps about people: nothing is forgotten by export and erasure.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
 
 use nova_core::clock::Clock;
-use nova_core::live::{Hub, HubConfig, SecondPublisher};
-use nova_core::publish::StaticAuthorizer;
 use nova_domain::db::Db;
-use nova_domain::http::limit::Limits;
 use nova_domain::personal::Table;
-use nova_domain::{Context, Domain, testing};
-use nova_identity::{Identity, Outgoing};
-use nova_media::{Live, Media};
+use nova_domain::{Domain, testing};
+
+use crate::house;
 
 /// Columns that look like a reference and hold no person's id.
 const NOT_PEOPLE: &[&str] = &[
@@ -21,6 +16,7 @@ const NOT_PEOPLE: &[&str] = &[
     "identity_flows.id",
     "identity_links.id",
     "identity_logins.id",
+    "identity_notices.id",
     "identity_oauth_flows.id",
     "identity_passkeys.credential_id",
     "identity_passkeys.id",
@@ -50,61 +46,8 @@ const NOT_PEOPLE: &[&str] = &[
 ];
 
 async fn domains(db: &Db, data_dir: &std::path::Path) -> Vec<Domain> {
-    let context = Context {
-        db: db.clone(),
-        clock: Clock::system(),
-        limits: Limits::new(0),
-        public_url: "https://nova.example".into(),
-        personal: Arc::default(),
-    };
-    let outgoing = Outgoing {
-        url: String::new(),
-        from: "nova@example.net".into(),
-        name: "Nova".into(),
-    };
-    let directory = nova_users::directory(db.clone(), "https://nova.example");
-    let (identity, accounts) = Identity::new(
-        &context,
-        nova_identity::Config::default(),
-        &outgoing,
-        data_dir,
-        Arc::clone(&directory),
-    )
-    .await
-    .unwrap();
-    let nothing_on_air = Live {
-        hub: Hub::new(
-            Clock::system(),
-            HubConfig {
-                reconnect: Duration::ZERO,
-                second_publisher: SecondPublisher::TakeOver,
-            },
-        )
-        .0,
-        look: Arc::new(|_| None),
-        library: Arc::new(nova_media::Nowhere),
-        pictures: Arc::new(nova_media::Nowhere),
-        store: Arc::new(nova_media::Nowhere),
-        ingest_url: String::new(),
-    };
-    let listed = StaticAuthorizer::Open;
-    let (media, streams) = Media::new(
-        &context,
-        nova_media::Config::default(),
-        nothing_on_air,
-        listed,
-        data_dir,
-        directory,
-        identity.accounts(),
-    )
-    .unwrap();
-    let users = nova_users::domain(
-        &context,
-        nova_users::Config::default(),
-        identity.accounts(),
-        media.images,
-    );
-    vec![accounts, users, streams]
+    let context = house::context(db, Clock::system());
+    house::domains(&context, data_dir).await.1
 }
 
 #[tokio::test]
