@@ -213,12 +213,11 @@ impl Recording {
         self.ended
     }
 
-    /// From the beginning of the first segment to the end of the last, microseconds; breaks between are not counted.
+    /// From the beginning of the first segment to the end of the last, microseconds, of the rendition that lasts longest: sound may outlast
+    /// pictures. Breaks between are not counted.
     pub fn duration_us(&self) -> i64 {
-        let first = self.renditions.first();
-        first.map_or(0, |kept| {
-            kept.segments.iter().map(|segment| segment.duration_us()).sum()
-        })
+        let length = |kept: &Kept| kept.segments.iter().map(|segment| segment.duration_us()).sum();
+        self.renditions.iter().map(length).max().unwrap_or(0)
     }
 
     /// Bytes in the store.

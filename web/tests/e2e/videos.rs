@@ -122,6 +122,32 @@ fn a_file_is_uploaded_through_a_kill_and_plays_in_every_rung_with_every_picture(
 }
 
 #[test]
+fn a_file_whose_sound_outlasts_its_pictures_becomes_a_video_with_all_of_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("long-sound.mp4");
+    let mut command = Command::new("ffmpeg");
+    command.args("-v error -y -f lavfi -i testsrc2=size=320x180:rate=30:duration=2".split(' '));
+    command.args("-f lavfi -i sine=frequency=440:sample_rate=48000:duration=8".split(' '));
+    command.args("-c:v libx264 -preset ultrafast -g 30 -pix_fmt yuv420p -c:a aac -b:a 64k".split(' '));
+    clip::run(command.arg(&file));
+    let server = Server::start(&[LADDER]);
+    let person = Person::register(&server, "ada");
+    assert!(upload(&server, &person, &file, &folder.path().join("address"), None));
+    let list = json_of(person.call("GET", "/videos?owner=me", None).ok());
+    let id = list["items"][0]["id"].as_str().expect("a video");
+    let shown = until_status(&person, id, "ready", 30);
+    assert!(shown["duration_s"].as_f64() > Some(7.8), "{shown}");
+    let url = server.url(&format!("/vod/{id}/master.m3u8"));
+    assert_eq!(clip::packets(&url, "v:0").len(), 60);
+    let sound = clip::packets(&url, "a");
+    assert!(
+        sound.last().map(|packet| packet.pts - sound[0].pts) > Some(7.8),
+        "{} packets of sound",
+        sound.len()
+    );
+}
+
+#[test]
 fn a_file_that_is_no_video_fails_with_a_reason_and_harms_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(&[LADDER]);
