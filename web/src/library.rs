@@ -16,13 +16,14 @@ use dashmap::DashMap;
 use nova_core::clock::Clock;
 use nova_core::delivery::{Admission, Library, Opening};
 use nova_core::store::{BoxFuture, ObjectStore, StoreError};
-use nova_media::{Decision, Facts, MakeError, Videos};
+use nova_media::{Cut, Decision, Facts, MakeError, Videos};
 use nova_packager::{Recorder, Recording, Stream};
+use nova_picture::Studio;
 use nova_transcode::Transcoder;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::vod;
+use crate::{clips, vod};
 
 /// Segments that the indexes of videos that were watched lately hold in all: about 50 hours with a ladder.
 const OPEN_SEGMENTS: u64 = 500_000;
@@ -30,6 +31,8 @@ const OPEN_SEGMENTS: u64 = 500_000;
 const IDLE: Duration = Duration::from_secs(600);
 /// How long the last segments of a broadcast are waited for: a disk that does not take them by then has lost them.
 const SETTLE: Duration = Duration::from_secs(10);
+/// Covers that may wait for a turn: each holds a picture.
+const COVERS: usize = 16;
 /// Largest index that is read: a week of one-second segments in five renditions.
 const INDEX_LIMIT: usize = 1 << 30;
 
@@ -56,6 +59,8 @@ pub(crate) struct VideoLibrary {
     videos: OnceLock<Videos>,
     /// What makes videos of files, where there is a worker program.
     transcoder: OnceLock<Arc<Transcoder>>,
+    /// For covers.
+    studio: Studio,
 }
 
 /// A recording that is whole.
@@ -83,6 +88,7 @@ impl VideoLibrary {
             open,
             videos: OnceLock::new(),
             transcoder: OnceLock::new(),
+            studio: Studio::new(1, COVERS),
         }))
     }
 
@@ -222,6 +228,30 @@ impl VideoLibrary {
         self.store.put(key, pieces).await
     }
 
+    /// Reads an object of a video.
+    pub(crate) async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+        self.store.get(key).await
+    }
+
+    /// Gives an object of one video to another.
+    pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        self.store.copy(from, to).await
+    }
+
+    /// What is in a folder, and whether more comes.
+    pub(crate) async fn source(&self, folder: &str) -> Result<(Option<Arc<Stream>>, bool), Arc<StoreError>> {
+        if let Some(growing) = self.growing.get(folder) {
+            return Ok((Some(Arc::clone(growing.value())), true));
+        }
+        let kept = self.kept(folder).await?;
+        Ok((kept.map(|kept| Arc::clone(&kept.stream)), false))
+    }
+
+    /// Where covers are made.
+    pub(crate) const fn studio(&self) -> &Studio {
+        &self.studio
+    }
+
     /// Puts the index of a video that is whole.
     pub(crate) async fn put_index(&self, folder: &str, index: String) -> Result<(), StoreError> {
         self.store.put(&Self::index(folder), vec![index.into()]).await
@@ -253,9 +283,10 @@ impl VideoLibrary {
     }
 
     async fn find(&self, name: &str, path: &str, query: Option<&str>) -> Opening {
-        // Objects have names that nobody can guess, and say themselves where they lie.
+        // Objects have names that nobody can guess, and say themselves where they lie. 
         let object = path.split_once('/').filter(|_| !path.ends_with(".m3u8"));
-        if let Some((folder, _)) = object {
+        if let Some((folder, _)) = object
+        {
             return self.opened(folder, Admission::Open).await;
         }
         let known = match self.videos.get() {
@@ -350,6 +381,10 @@ impl nova_media::Library for VideoLibrary {
             };
             vod::make(self, transcoder, folder, source, self.clock.now(), &progress).await
         })
+    }
+
+    fn clip<'a>(&'a self, folder: &'a str, cut: &'a Cut) -> BoxFuture<'a, Result<Facts, MakeError>> {
+        Box::pin(clips::make(self, self.transcoder.get(), folder, cut))
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::library::VideoLibrary;
+use crate::picture::THUMBNAIL_WIDTH;
 
 /// Duration of a segment. Longer than live: nobody waits for its end.
 const SEGMENT_MS: u32 = 4000;
@@ -31,8 +32,6 @@ const AHEAD: usize = 16_384;
 const LONGEST_US: u64 = 24 * 3_600_000_000;
 /// Tries at one span: a worker may be lost to the machine's memory, a file that kills each one is no good.
 const TRIES: u32 = 3;
-/// Width of the picture that stands for a video.
-const THUMBNAIL_WIDTH: u16 = 640;
 
 /// What comes of a span, in order; the end of the channel is its end.
 type Events = mpsc::Receiver<Result<Event, MakeError>>;

@@ -56,6 +56,23 @@ pub enum MakeError {
     Machine(anyhow::Error),
 }
 
+/// A part of a video, which becomes another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The folder of the video it is cut from.
+    pub source: String,
+    /// Microseconds from that video's beginning, as players count them.
+    pub start_us: i64,
+    /// The same.
+    pub end_us: i64,
+    /// The picture that stands for it, microseconds from its own beginning.
+    pub cover_us: i64,
+    /// Its picture is upright.
+    pub is_reel: bool,
+    /// The source is on air: what is not there yet may come.
+    pub grows: bool,
+}
+
 /// Where the objects of videos lie. The binary fills it in.
 pub trait Library: Send + Sync {
     /// Makes what can be watched of the file `source`, in `folder`; `progress` is told in hundredths. Dropping the future gives it up. What an
@@ -66,6 +83,9 @@ pub trait Library: Send + Sync {
         source: &'a Path,
         progress: Arc<AtomicU8>,
     ) -> BoxFuture<'a, Result<Facts, MakeError>>;
+    /// Makes a clip in `folder`. What is whole of the source is shared with it, and stays when either goes. Dropping the future gives it up. What
+    /// an earlier try left in the folder is replaced.
+    fn clip<'a>(&'a self, folder: &'a str, cut: &'a Cut) -> BoxFuture<'a, Result<Facts, MakeError>>;
     /// What there is in this folder.
     fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>>;
     /// Removes all of it; what is not there is no error.
@@ -82,6 +102,11 @@ impl Library for Nowhere {
         _source: &'a Path,
         _progress: Arc<AtomicU8>,
     ) -> BoxFuture<'a, Result<Facts, MakeError>> {
+        let none = MakeError::Machine(anyhow::anyhow!("there is no library in this process"));
+        Box::pin(std::future::ready(Err(none)))
+    }
+
+    fn clip<'a>(&'a self, _folder: &'a str, _cut: &'a Cut) -> BoxFuture<'a, Result<Facts, MakeError>> {
         let none = MakeError::Machine(anyhow::anyhow!("there is no library in this process"));
         Box::pin(std::future::ready(Err(none)))
     }
@@ -198,4 +223,5 @@ impl Videos {
             decision,
         }))
     }
+
 }

@@ -1,7 +1,7 @@
 //! The rows of videos: recordings, uploads and clips.
 
 use nova_core::clock::Timestamp;
-use nova_domain::db::{Db, Engine, Error, Id, Tx, UserId};
+use nova_domain::db::{Db, Engine, Error, Flag, Id, Tx, UserId};
 use nova_domain::outbox::Job;
 use nova_domain::policy::Visibility;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,11 @@ pub(crate) struct Row {
     pub(crate) bytes: i64,
     pub(crate) upload_id: Option<String>,
     pub(crate) created_at: i64,
+    pub(crate) clip_of: Option<String>,
+    pub(crate) clip_start_us: i64,
+    pub(crate) clip_end_us: i64,
+    pub(crate) reel: Flag,
+    pub(crate) cover_us: i64,
 }
 
 impl Row {
@@ -45,7 +50,8 @@ impl Row {
 
 /// The columns of a [`Row`], of a table called `v`.
 pub(crate) const COLUMNS: &str = "v.id, v.owner_user_id, v.stream_id, v.source, v.folder, v.title, v.description, v.visibility, v.status, \
-                                  v.progress, v.error, v.duration_us, v.width, v.height, v.bytes, v.upload_id, v.created_at";
+                                  v.progress, v.error, v.duration_us, v.width, v.height, v.bytes, v.upload_id, v.created_at, v.clip_of, \
+                                  v.clip_start_us, v.clip_end_us, v.reel, v.cover_us";
 
 /// The video with this id.
 pub(crate) async fn find(db: &Db, id: &str) -> Result<Option<Row>, Error> {

@@ -17,7 +17,7 @@ fn video(person: &Person<'_>, id: &str) -> Value {
     json_of(person.call("GET", &format!("/videos/{id}"), None).ok())
 }
 
-fn until_status(person: &Person<'_>, id: &str, status: &str, seconds: u64) -> Value {
+pub(crate) fn until_status(person: &Person<'_>, id: &str, status: &str, seconds: u64) -> Value {
     until(&format!("the video to be {status}"), seconds, || {
         let shown = video(person, id);
         assert!(shown["status"] != "failed" || status == "failed", "{shown}");
@@ -26,7 +26,7 @@ fn until_status(person: &Person<'_>, id: &str, status: &str, seconds: u64) -> Va
 }
 
 /// Runs the tus client of the browser tests' folder.
-fn upload(server: &Server, person: &Person<'_>, file: &Path, state: &Path, stop_after: Option<u32>) -> bool {
+pub(crate) fn upload(server: &Server, person: &Person<'_>, file: &Path, state: &Path, stop_after: Option<u32>) -> bool {
     let folder = crate::browser::folder();
     let mut command = Command::new("node");
     command.arg("upload.mjs").current_dir(folder);

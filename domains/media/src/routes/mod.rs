@@ -36,6 +36,8 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
             videos::update::update,
             videos::delete::delete
         ))
+        .routes(routes!(videos::clip::create))
+        .routes(routes!(videos::reels::reels))
         .routes(routes!(videos::playback::token))
         .routes(routes!(videos::storage::storage))
         .routes(routes!(videos::cancel::cancel))

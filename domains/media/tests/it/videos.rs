@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::house::{House, houses, text};
 
 /// A recording of `owner` that is whole, from a stream of this visibility.
-async fn recorded(house: &House, owner: &Caller, visibility: &str) -> String {
+pub(crate) async fn recorded(house: &House, owner: &Caller, visibility: &str) -> String {
     let folder = format!("b{}", house.clock.now().0);
     house.clock.advance(Duration::from_millis(1));
     let id = uuid::Uuid::now_v7().to_string();
@@ -33,7 +33,7 @@ async fn recorded(house: &House, owner: &Caller, visibility: &str) -> String {
     id
 }
 
-async fn videos_of(house: &House, caller: Option<&Caller>, query: &str) -> Vec<Value> {
+pub(crate) async fn videos_of(house: &House, caller: Option<&Caller>, query: &str) -> Vec<Value> {
     let (status, list) = house.call(caller, "GET", &format!("/videos{query}"), None).await;
     assert_eq!(status, 200, "{list}");
     list["items"].as_array().unwrap().clone()
