@@ -22,7 +22,7 @@ use crate::avc::Record;
 use crate::fmp4::fragment::Chunk;
 use crate::fmp4::{init, read};
 use crate::recording::{Entry, SegmentEntry};
-use crate::rendition::Segment;
+use crate::rendition::{Rendition, Segment};
 use crate::stream::{Period, Stream, Timing};
 
 /// A cut so near to the border of a segment is at the border: no sound would be on its other side.
@@ -403,8 +403,25 @@ impl Moment {
     /// What is shown at a position, microseconds from the beginning as players count them; of the last picture behind it. `None` where there are no
     /// pictures.
     pub fn at(stream: &Stream, at_us: i64) -> Option<Self> {
+        Self::of(stream, 0, at_us)
+    }
+
+    /// The same of the rendition that is the least to read, among those that are there from beginning to end.
+    pub fn small(stream: &Stream, at_us: i64) -> Option<Self> {
         let renditions = stream.renditions();
-        let rendition = renditions.first()?;
+        let segments = |rendition: &Rendition| rendition.peek().segments.len();
+        let most = renditions.iter().map(|rendition| segments(rendition)).max()?;
+        let whole = renditions.iter().enumerate().filter(|(_, rendition)| {
+            let view = rendition.peek();
+            view.track.is_video() && view.segments.len() == most && !view.segments.iter().any(|segment| segment.gap)
+        });
+        let least = whole.min_by_key(|(_, rendition)| rendition.bit_rate().average);
+        Self::of(stream, least.map_or(0, |(index, _)| index), at_us)
+    }
+
+    fn of(stream: &Stream, index: usize, at_us: i64) -> Option<Self> {
+        let renditions = stream.renditions();
+        let rendition = renditions.get(index)?;
         let view = rendition.view();
         let mut begins_us = 0;
         let mut found = None;
@@ -418,8 +435,8 @@ impl Moment {
         let periods = stream.periods();
         let told = periods
             .iter()
-            .filter(|period| period.inits.first() == Some(&segment.init));
-        let track = told.filter_map(|period| period.tracks.first()?.clone()).next();
+            .filter(|period| period.inits.get(index) == Some(&segment.init));
+        let track = told.filter_map(|period| period.tracks.get(index)?.clone()).next();
         let track = track.unwrap_or_else(|| Arc::clone(&view.track));
         track.is_video().then(|| Self {
             key: segment.key.clone(),

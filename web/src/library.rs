@@ -14,16 +14,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use dashmap::DashMap;
 use nova_core::clock::Clock;
-use nova_core::delivery::{Admission, Library, Opening};
+use nova_core::delivery::{Admission, Library, Opening, Presentation};
 use nova_core::store::{BoxFuture, ObjectStore, StoreError};
-use nova_media::{Cut, Decision, Facts, MakeError, Videos};
+use nova_domain::db::Error as DbError;
+use nova_media::{Caption, Cut, Decision, Facts, MakeError, Videos};
+use nova_packager::captioned::{Captioned, Captions};
 use nova_packager::{Recorder, Recording, Stream};
 use nova_picture::Studio;
 use nova_transcode::Transcoder;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{clips, vod};
+use crate::{clips, storyboard, vod};
 
 /// Segments that the indexes of videos that were watched lately hold in all: about 50 hours with a ladder.
 const OPEN_SEGMENTS: u64 = 500_000;
@@ -283,9 +285,10 @@ impl VideoLibrary {
     }
 
     async fn find(&self, name: &str, path: &str, query: Option<&str>) -> Opening {
-        // Objects have names that nobody can guess, and say themselves where they lie. 
+        // Objects have names that nobody can guess, and say themselves where they lie. Captions may change and go, so that the platform is asked.
         let object = path.split_once('/').filter(|_| !path.ends_with(".m3u8"));
         if let Some((folder, _)) = object
+            && !path.ends_with(".vtt")
         {
             return self.opened(folder, Admission::Open).await;
         }
@@ -300,7 +303,16 @@ impl VideoLibrary {
                     Decision::Token(token) => Admission::Token(token),
                     Decision::Denied => Admission::Denied,
                 };
-                self.opened(&video.folder, admission).await
+                if video.captions.is_empty() {
+                    return self.opened(&video.folder, admission).await;
+                }
+                match self.captions(name, path, &video.captions).await {
+                    Ok(captions) => self.opened_with(&video.folder, admission, captions).await,
+                    Err(error) => {
+                        tracing::warn!(video = name, %error, "captions cannot be read");
+                        Opening::Away
+                    }
+                }
             }
             // The recording of a stream that nobody owns is known by its folder.
             Ok(None) => self.opened(name, Admission::Open).await,
@@ -311,7 +323,31 @@ impl VideoLibrary {
         }
     }
 
+    /// The captions that were added to a video, with their text when that is what is asked for.
+    async fn captions(&self, name: &str, path: &str, known: &[Caption]) -> Result<Vec<Captions>, Arc<DbError>> {
+        let wanted = path.strip_suffix(".vtt").and_then(|path| path.split('/').nth(1));
+        let mut captions = Vec::with_capacity(known.len());
+        for caption in known {
+            let asked = wanted.and_then(|name| name.strip_prefix("t-")) == Some(&caption.language);
+            let cues = match self.videos.get().filter(|_| asked) {
+                Some(videos) => Some(videos.cues(name, &caption.language).await?),
+                None => None,
+            };
+            captions.push(Captions {
+                language: caption.language.clone(),
+                label: caption.label.clone(),
+                revision: caption.created_at,
+                cues,
+            });
+        }
+        Ok(captions)
+    }
+
     async fn opened(&self, folder: &str, admission: Admission) -> Opening {
+        self.opened_with(folder, admission, Vec::new()).await
+    }
+
+    async fn opened_with(&self, folder: &str, admission: Admission, captions: Vec<Captions>) -> Opening {
         let growing = self.growing.get(folder).map(|growing| Arc::clone(growing.value()));
         let stream = match growing {
             Some(growing) => growing,
@@ -324,8 +360,13 @@ impl VideoLibrary {
                 }
             },
         };
+        let presentation: Arc<dyn Presentation> = if captions.is_empty() {
+            stream
+        } else {
+            Arc::new(Captioned::new(stream, captions))
+        };
         Opening::Found {
-            presentation: stream,
+            presentation,
             admission,
         }
     }
@@ -380,6 +421,15 @@ impl nova_media::Library for VideoLibrary {
                 return Err(MakeError::Machine(none));
             };
             vod::make(self, transcoder, folder, source, self.clock.now(), &progress).await
+        })
+    }
+
+    fn storyboard<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<bool>> {
+        Box::pin(async move {
+            let (Some(transcoder), Some(kept)) = (self.transcoder.get(), self.kept(folder).await?) else {
+                return Ok(false);
+            };
+            storyboard::make(self, transcoder, folder, &kept.stream, kept.facts.duration_us).await
         })
     }
 

@@ -22,6 +22,7 @@ mod pictures;
 mod platform;
 mod publish;
 mod serve;
+mod storyboard;
 mod tls;
 mod transcoding;
 mod vod;

@@ -26,7 +26,7 @@ use crate::live::Live;
 use crate::stream::StreamId;
 use crate::token::PlaybackTokens;
 use crate::upload::{Files, MakeVideo};
-use crate::video::RemoveObjects;
+use crate::video::{MakeStoryboard, RemoveObjects};
 use crate::{clip, make, personal, routes, stream, upload, watch};
 
 /// The section `[domains.media]`.
@@ -96,7 +96,7 @@ pub(crate) struct State {
     pub(crate) files: Files,
     /// Who makes a video.
     pub(crate) making: Arc<Semaphore>,
-    /// Who makes a clip.
+    /// Who makes a clip, or a storyboard.
     pub(crate) clipping: Arc<Semaphore>,
 }
 
@@ -172,7 +172,7 @@ impl Media {
         });
         let videos = Videos::new(state.db.clone(), state.clock.clone(), gate.tokens().clone());
         let (removing, making, sweeping) = (state.clone(), state.clone(), state.clone());
-        let (clearing, clipping) = (state.clone(), state.clone());
+        let (clearing, clipping, drawing) = (state.clone(), state.clone(), state.clone());
         let (suspending, watching, erasing) = (state.clone(), state.clone(), state.clone());
         let domain = Domain::new("media")
             .routes(routes::router(state))
@@ -199,6 +199,7 @@ impl Media {
                 Box::pin(async move { Ok(job.run(&state).await?) })
             })
             .job::<MakeVideo>(move |leased, job| Box::pin(make::make(making.clone(), leased, job)))
+            .job::<MakeStoryboard>(move |_leased, job| Box::pin(job.run(drawing.clone())))
             .job::<MakeClip>(move |leased, job| Box::pin(clip::make(clipping.clone(), leased, job)))
             .task("media.uploads", move |stop| upload::sweep(sweeping, stop))
             .task("media.watch", move |stop| watch::run(watching, stop))

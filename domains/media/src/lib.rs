@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod authorizer;
+mod caption;
 mod clip;
 mod domain;
 mod gate;
@@ -30,6 +31,7 @@ mod upload;
 mod video;
 mod watch;
 
+pub use self::caption::Caption;
 pub use self::domain::{Config, Media};
 pub use self::gate::{Decision, Gate};
 pub use self::library::{Cut, Facts, Kept, Library, MakeError, Nowhere, Opened, Videos};

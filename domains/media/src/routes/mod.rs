@@ -38,6 +38,8 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         ))
         .routes(routes!(videos::clip::create))
         .routes(routes!(videos::reels::reels))
+        .routes(routes!(videos::captions::list::list))
+        .routes(routes!(videos::captions::put::put, videos::captions::delete::delete))
         .routes(routes!(videos::playback::token))
         .routes(routes!(videos::storage::storage))
         .routes(routes!(videos::cancel::cancel))

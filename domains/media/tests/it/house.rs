@@ -62,6 +62,7 @@ pub(crate) struct Shelf {
     pub(crate) kept: Mutex<HashMap<String, Kept>>,
     pub(crate) removed: Mutex<Vec<String>>,
     pub(crate) cuts: Mutex<Vec<Cut>>,
+    pub(crate) storyboards: Mutex<Vec<String>>,
 }
 
 impl Library for Shelf {
@@ -96,6 +97,11 @@ impl Library for Shelf {
             bytes: 77,
             ..Facts::default()
         })))
+    }
+
+    fn storyboard<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<bool>> {
+        self.storyboards.lock().unwrap().push(folder.to_owned());
+        Box::pin(std::future::ready(Ok(true)))
     }
 
     fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>> {

@@ -1,6 +1,7 @@
 //! Videos: recordings, uploads and clips.
 
 pub(super) mod cancel;
+pub(super) mod captions;
 pub(super) mod clip;
 pub(super) mod delete;
 pub(super) mod list;

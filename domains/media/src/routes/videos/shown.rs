@@ -123,6 +123,9 @@ pub(crate) struct Shown {
     pub(crate) reel: bool,
     /// The picture that stands for it; 404 where there is none.
     pub(crate) picture_url: String,
+    /// Small pictures of all of it: WebVTT whose texts are addresses of pictures with `#xywh`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) storyboard_url: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) created_at: Timestamp,
     pub(crate) playback: Playback,
@@ -159,6 +162,10 @@ pub(crate) async fn shown(state: &State, row: Row, caller: Option<&Caller>) -> R
         }),
         reel: row.reel.0,
         picture_url: format!("{base}/vod/{}/thumbnail.jpg", row.id),
+        storyboard_url: row.storyboard.0.then(|| {
+            let token = token.as_ref().map(|token| format!("?token={token}"));
+            format!("{base}/vod/{}/storyboard.vtt{}", row.id, token.unwrap_or_default())
+        }),
         width: row.width,
         height: row.height,
         created_at: Timestamp(row.created_at),
