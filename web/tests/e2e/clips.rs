@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::clip::{self, Packet};
 use crate::platform::{Person, json_of};
-use crate::publisher::Publisher;
+use crate::publisher::{Publisher, ffmpeg_enhanced};
 use crate::reading_back::ENDS_SOON;
 use crate::server::{Server, until};
 use crate::videos::{until_status, upload};
@@ -248,6 +248,44 @@ fn a_reel_of_an_upload_has_every_rung_and_an_upright_cover_of_its_time() {
 }
 
 #[test]
+fn hevc_is_cut_at_borders_of_segments_and_sound_alone_between_its_packets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let hevc = "-c:v libx265 -preset ultrafast -x265-params keyint=30:min-keyint=30:bframes=0:log-level=none:pools=none -pix_fmt yuv420p \
+                -tag:v hvc1 -c:a aac -b:a 64k";
+    let hevc = clip::make(ffmpeg_enhanced(), folder, "hevc.mp4", 6, hevc);
+    let sound = clip::make("ffmpeg", folder, "sound.flv", 6, "-vn -c:a aac -b:a 64k");
+    let server = Server::start(ENDS_SOON);
+    let packets = |id: &str, kind: &str| clip::packets(&server.url(&format!("/vod/{id}/master.m3u8")), kind);
+    let hashes = |packets: &[Packet]| packets.iter().map(|packet| packet.hash.clone()).collect::<Vec<_>>();
+
+    let ada = Person::register(&server, "ada");
+    let key = recorded_stream(&ada);
+    Publisher::enhanced_file(&hevc, &format!("{}/{key}", server.rtmp)).finish(Duration::from_secs(6));
+    let source = the_video(&ada);
+    until_status(&ada, &source, "ready", 30);
+    let shown = cut(&ada, &source, &json!({ "start": 1.5, "end": 3.2 }));
+    let part = packets(shown["id"].as_str().expect("an id"), "v");
+    assert_eq!(
+        hashes(&part),
+        hashes(&packets(&source, "v")[30..120]),
+        "the source's own pictures from 1 s to 4 s"
+    );
+
+    let eve = Person::register(&server, "eve");
+    let source = recording_of(&server, &eve, &sound, 6);
+    let shown = cut(&eve, &source, &json!({ "start": 1.5, "end": 3.2 }));
+    let part = packets(shown["id"].as_str().expect("an id"), "a");
+    let (first, last) = span(&part, 1024.0 / 48_000.0, "sound alone");
+    assert!((last - first - 1.7).abs() < 0.045, "{first} to {last}");
+    let all = hashes(&packets(&source, "a"));
+    assert!(
+        all.windows(part.len()).any(|window| window == hashes(&part)),
+        "packets of the source, one behind the other"
+    );
+}
+
+#[test]
 fn kill_9_while_a_clip_is_made_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = clip::make("ffmpeg", folder.path(), "clip.flv", 6, clip::H264);
@@ -261,6 +299,14 @@ fn kill_9_while_a_clip_is_made_loses_nothing() {
             .is(201),
     );
     let id = clip["id"].as_str().expect("an id");
+    // Its first objects are there.
+    let made = server.data().join("media/vod");
+    until("the clip to be begun", 10, || {
+        let folders = std::fs::read_dir(&made).ok()?.flatten();
+        folders
+            .into_iter()
+            .find(|entry| entry.file_name().to_string_lossy().starts_with('c'))
+    });
     let server = Server::start_in(server.leave("KILL"), ENDS_SOON);
     let person = Person::login(&server, "ada");
     until_status(&person, id, "ready", 40);
