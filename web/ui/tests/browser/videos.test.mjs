@@ -119,3 +119,52 @@ for (const [player, manifest] of [['hls', 'master.m3u8'], ['shaka', 'master.m3u8
     }
   });
 }
+
+test('the owner cuts a clip and adds captions on the watch page', { skip }, async () => {
+  const { page, complaints, close } = await openPage(browser, DESKTOP, { quiet404: true });
+  await page.goto(`${url}/login?next=/watch/v/${video}`);
+  await page.fill('input[name=email_or_username]', 'ada');
+  await page.fill('input[name=password]', PASSWORD);
+  await page.keyboard.press('Enter');
+  await page.waitForURL((address) => address.pathname.startsWith('/watch/v/'));
+  await page.waitForFunction(() => document.querySelector('video')?.readyState >= 2, undefined, { timeout: 20_000 });
+
+  await page.getByText('Cut a clip').click();
+  const seek = (to) => page.evaluate((at) => (document.querySelector('video').currentTime = at), to);
+  await seek(2.5);
+  await page.getByRole('button', { name: 'Begin here' }).click();
+  await page.getByLabel('Title').fill('The middle');
+  await page.getByRole('button', { name: 'Cut the clip' }).click();
+  await page.getByText('is a time, as 1:05.3', { exact: false }).waitFor();
+  await seek(7);
+  await page.getByRole('button', { name: 'End here' }).click();
+  await page.getByRole('button', { name: 'Cut the clip' }).click();
+  await page.getByText('The clip is being made.').waitFor();
+
+  await page.getByText('Captions', { exact: true }).click();
+  const file = join(folder, 'words.vtt');
+  const other = join(folder, 'words.srt.vtt');
+  await writeFile(file, WEBVTT);
+  await writeFile(other, '1\n00:00:01,000 --> 00:00:02,000\nof another format\n');
+  await page.getByLabel('Language').fill('de');
+  await page.getByLabel('Name', { exact: true }).fill('Deutsch');
+  await page.getByLabel('WebVTT file').setInputFiles(other);
+  await page.getByRole('button', { name: 'Add the captions' }).click();
+  await page.getByText('it does not begin with WEBVTT', { exact: false }).waitFor();
+  await page.getByLabel('WebVTT file').setInputFiles(file);
+  await page.getByRole('button', { name: 'Add the captions' }).click();
+  await page.getByText('Deutsch (de), 11 cues').waitFor();
+  assert.deepEqual(await axeFindings(page), []);
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true });
+
+  const link = page.getByRole('link', { name: 'Watch The middle' });
+  const clip = (await link.getAttribute('href')).split('/').at(-1);
+  const shown = await call('GET', `/videos/${await ready(clip)}`);
+  assert.deepEqual([shown.title, shown.clip], ['The middle', { video_id: video, start_s: 2.5, end_s: 7 }]);
+  await link.click();
+  await page.locator('video').evaluate((element) => element.play());
+  await page.waitForFunction(() => document.querySelector('video').currentTime > 1 && document.querySelector('video').videoHeight === 360, undefined, { timeout: 20_000 });
+  // The server's refusals are its answers, not the page's faults.
+  assert.deepEqual(complaints.filter((complaint) => !complaint.includes('422')), []);
+  await close();
+});
