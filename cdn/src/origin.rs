@@ -414,7 +414,7 @@ impl Origin {
                 )
             }
             // A video without a picture has none to show.
-            Err(_none) if kind == ObjectKind::Picture => self.not_found(None, 2),
+            Err(_none) if matches!(kind, ObjectKind::Picture | ObjectKind::Captions) => self.not_found(None, 2),
             Err(error) => {
                 tracing::warn!(%error, "a listed segment cannot be read from the store");
                 self.not_found(None, 2)
@@ -438,9 +438,9 @@ async fn hold(stream: &dyn Presentation, mut reply: Reply, path: &str, query: Op
     reply
 }
 
-/// Whether a path is that of a playlist or a manifest.
+/// Whether a path is that of a playlist or a manifest, or of the list of small pictures.
 fn is_list(path: &str) -> bool {
-    path.ends_with(".m3u8") || path.ends_with(".mpd")
+    path.ends_with(".m3u8") || path.ends_with(".mpd") || path == "storyboard.vtt"
 }
 
 /// Cache life of stills: a new one comes about every five seconds.
@@ -455,6 +455,7 @@ const fn content_type(kind: ObjectKind) -> HeaderValue {
         ObjectKind::Video => HeaderValue::from_static("video/mp4"),
         ObjectKind::Audio => HeaderValue::from_static("audio/mp4"),
         ObjectKind::Picture => HeaderValue::from_static("image/jpeg"),
+        ObjectKind::Captions => HeaderValue::from_static("text/vtt; charset=utf-8"),
     }
 }
 

@@ -99,6 +99,24 @@ impl Inner {
         Ok(Bytes::from(bytes))
     }
 
+    /// A second name for the same file: nothing here writes into a file that has its name, so neither can change the other.
+    fn copy(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let (source, target) = (self.path(from)?, self.path(to)?);
+        let linked = std::fs::hard_link(&source, &target).or_else(|error| {
+            if error.kind() != ErrorKind::NotFound {
+                return Err(error);
+            }
+            std::fs::create_dir_all(target.parent().unwrap_or(&self.root))?;
+            std::fs::hard_link(&source, &target)
+        });
+        match linked {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(StoreError::NotFound(from.to_owned())),
+            // What cannot be linked (another file system, too many names, a name that is taken) is written once more.
+            Err(_) => self.put(to, &[self.get(from)?]),
+        }
+    }
+
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         match std::fs::remove_file(self.path(key)?) {
             Err(source) if source.kind() != ErrorKind::NotFound => Err(StoreError::Io {
@@ -169,6 +187,11 @@ impl ObjectStore for LocalStore {
         Box::pin(blocking(key, move || inner.get(&name)))
     }
 
+    fn copy<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let (inner, source, target) = (Arc::clone(&self.0), from.to_owned(), to.to_owned());
+        Box::pin(blocking(to, move || inner.copy(&source, &target)))
+    }
+
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         let (inner, name) = (Arc::clone(&self.0), key.to_owned());
         Box::pin(blocking(key, move || inner.delete(&name)))
@@ -204,6 +227,26 @@ mod tests {
         ));
         store.delete_prefix("live/a/").await.unwrap();
         store.delete("live/a/v0/1.m4s").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_the_same_file_and_stays_when_the_first_goes() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(dir.path()).unwrap();
+        store.put("vod/a/v0/1.m4s", vec!["abc".into()]).await.unwrap();
+        store.copy("vod/a/v0/1.m4s", "vod/b/v0/1.m4s").await.unwrap();
+        // A job that is done again finds what it made.
+        store.copy("vod/a/v0/1.m4s", "vod/b/v0/1.m4s").await.unwrap();
+        let inode = |key: &str| std::fs::metadata(dir.path().join(key)).unwrap().ino();
+        store.copy("vod/a/v0/1.m4s", "vod/c/v0/1.m4s").await.unwrap();
+        assert_eq!(inode("vod/a/v0/1.m4s"), inode("vod/c/v0/1.m4s"));
+        store.delete_prefix("vod/a/").await.unwrap();
+        assert_eq!(store.get("vod/b/v0/1.m4s").await.unwrap(), "abc");
+        assert!(matches!(
+            store.copy("vod/a/v0/1.m4s", "vod/d/v0/1.m4s").await,
+            Err(StoreError::NotFound(_))
+        ));
     }
 
     #[tokio::test]

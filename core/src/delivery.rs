@@ -115,6 +115,8 @@ pub enum ObjectKind {
     Audio,
     /// A JPEG.
     Picture,
+    /// WebVTT.
+    Captions,
 }
 
 /// An immutable object as the pieces it was made of: a segment is the list of its parts.

@@ -4,6 +4,7 @@
 //! - [`timeline`]: the normaliser that turns an encoder's timestamps into a clock that only goes forward;
 //! - [`live`]: the hub. One writer and many readers a broadcast, bounded, and the writer never waits;
 //! - [`delivery`]: what a stream offers to whoever serves it (bytes, text, "wait for part 7"), without HTTP;
+//! - [`webvtt`]: captions that people upload, read strictly and written anew;
 //! - [`store`] and [`publish`]: the traits that join crates (`ObjectStore`, `PublishAuthorizer`);
 //! - [`config`], [`clock`], [`runtimes`], [`shutdown`], [`telemetry`], [`error`]: the process around it.
 #![doc = include_str!("../ARCHITECTURE.md")]
@@ -21,3 +22,4 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod timeline;
+pub mod webvtt;

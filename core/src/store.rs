@@ -41,6 +41,13 @@ pub trait ObjectStore: Send + Sync {
     fn put<'a>(&'a self, key: &'a str, pieces: Vec<Bytes>) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Reads a whole object.
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes, StoreError>>;
+    /// Gives the bytes of `from` a second key. Either may be deleted without the other. A store that can do it without moving the bytes does.
+    fn copy<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let bytes = self.get(from).await?;
+            self.put(to, vec![bytes]).await
+        })
+    }
     /// Removes an object; one that is not there is no error.
     fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
     /// Removes all objects whose key starts with `prefix` (which ends with `/`).

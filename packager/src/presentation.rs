@@ -3,7 +3,8 @@
 //! | path behind `/live/{stream}/` | object |
 //! | --- | --- |
 //! | `master.m3u8`, `manifest.mpd` | the lists |
-//! | `thumbnail.jpg` | of a recording: its picture |
+//! | `thumbnail.jpg`, `storyboard.vtt` | of a recording: its picture, its pictures in small |
+//! | `{id}/storyboard/{n}.jpg` | of a recording: the sheets of small pictures |
 //! | `{id}/{rendition}.m3u8` | media playlist |
 //! | `{id}/{rendition}/init-{n}.mp4` | CMAF header |
 //! | `{id}/{rendition}/{msn}.m4s` | segment; while it grows, its chunks as they come |
@@ -22,6 +23,7 @@ use nova_core::clock::Timestamp;
 use nova_core::delivery::{Audience, Object, ObjectKind, Pieces, Presentation, Reply, Text, TextKind, Wait};
 use nova_core::media::rescale;
 
+use crate::captioned::Captions;
 use crate::dash::mpd::Mpd;
 use crate::hls::media::MediaPlaylist;
 use crate::hls::multivariant;
@@ -47,11 +49,28 @@ impl Presentation for Stream {
                     tag: self.tag(&"thumbnail"),
                 };
             }
+            "storyboard.vtt" if self.is_recorded() => {
+                return Reply::Stored {
+                    key: format!("{}/storyboard.vtt", self.prefix()),
+                    kind: ObjectKind::Captions,
+                    range: None,
+                    tag: self.tag(&"storyboard"),
+                };
+            }
             _ => {}
         }
         let Some(rest) = path.strip_prefix(self.id()).and_then(|rest| rest.strip_prefix('/')) else {
             return Reply::NotFound;
         };
+        if let Some(number) = rest.strip_prefix("storyboard/").filter(|_| self.is_recorded()) {
+            let number = number.strip_suffix(".jpg").and_then(decimal);
+            return number.map_or(Reply::NotFound, |number| Reply::Stored {
+                key: format!("{}/storyboard/{number}.jpg", self.prefix()),
+                kind: ObjectKind::Picture,
+                range: None,
+                tag: self.tag(&("storyboard", number)),
+            });
+        }
         let (name, object) = match rest.split_once('/') {
             Some((name, object)) => (name, Some(object)),
             None => match rest.strip_suffix(".m3u8") {
@@ -331,7 +350,7 @@ impl Stream {
         }
     }
 
-    fn tag(&self, name: &impl Hash) -> u64 {
+    pub(crate) fn tag(&self, name: &impl Hash) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.id().hash(&mut hasher);
         name.hash(&mut hasher);
@@ -378,6 +397,22 @@ impl Stream {
         {
             return Arc::clone(text);
         }
+        let plain = self.render_multivariant(&[]);
+        let ended = renditions.iter().all(|rendition| rendition.peek().ended);
+        let text = Arc::new(Text::new(
+            TextKind::Multivariant,
+            plain.into(),
+            Self::target(timing),
+            ended,
+        ));
+        self.multivariant.store(Arc::new(Some((version, Arc::clone(&text)))));
+        text
+    }
+
+    /// The multivariant playlist as it is now, with captions.
+    pub(crate) fn render_multivariant(&self, captions: &[Captions]) -> String {
+        let (renditions, periods) = (self.renditions(), self.periods());
+        let current = periods.last();
         // A track that the encoder does not send any more is nothing to begin with.
         let sent = |index: usize| current.is_none_or(|period| period.tracks.get(index).is_some_and(Option::is_some));
         // Neither is a rung that has nothing yet, or nothing now.
@@ -393,16 +428,7 @@ impl Stream {
             .filter(|(index, rendition)| sent(*index) && has_content(*index, rendition))
             .map(|(_, rendition)| Arc::clone(rendition))
             .collect();
-        let plain = multivariant::render(self.id(), &offered);
-        let ended = renditions.iter().all(|rendition| rendition.peek().ended);
-        let text = Arc::new(Text::new(
-            TextKind::Multivariant,
-            plain.into(),
-            Self::target(timing),
-            ended,
-        ));
-        self.multivariant.store(Arc::new(Some((version, Arc::clone(&text)))));
-        text
+        multivariant::render(self.id(), &offered, captions)
     }
 
     fn manifest(&self, timing: Timing) -> Arc<Text> {
@@ -414,6 +440,21 @@ impl Stream {
         {
             return Arc::clone(text);
         }
+        let ended = views.iter().all(|view| view.ended);
+        let text = Arc::new(Text::new(
+            TextKind::Mpd,
+            self.render_manifest(timing, &[]).into(),
+            Self::target(timing),
+            ended,
+        ));
+        self.mpd.store(Arc::new(Some((version, Arc::clone(&text)))));
+        text
+    }
+
+    /// The MPD as it is now, with captions.
+    pub(crate) fn render_manifest(&self, timing: Timing, captions: &[Captions]) -> String {
+        let renditions = self.renditions();
+        let views: Vec<_> = renditions.iter().map(|rendition| rendition.view()).collect();
         let periods = self.periods();
         let zero = self.zero().unwrap_or(Timestamp(0));
         // The newest object's time on the media clock: moves exactly when the manifest does.
@@ -425,7 +466,8 @@ impl Stream {
             })
             .max()
             .unwrap_or(0);
-        let mpd = Mpd {
+        Mpd {
+            captions,
             id: self.id(),
             timing,
             window_s: (!self.is_recorded()).then_some(self.window_s),
@@ -434,16 +476,8 @@ impl Stream {
             periods: &periods,
             zero,
             published: zero.plus_micros(newest_us),
-        };
-        let ended = views.iter().all(|view| view.ended);
-        let text = Arc::new(Text::new(
-            TextKind::Mpd,
-            mpd.render().into(),
-            Self::target(timing),
-            ended,
-        ));
-        self.mpd.store(Arc::new(Some((version, Arc::clone(&text)))));
-        text
+        }
+        .render()
     }
 }
 

@@ -54,7 +54,7 @@ pub enum Error {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Entry {
+pub(crate) enum Entry {
     Begin {
         version: u32,
         id: String,
@@ -91,9 +91,45 @@ enum Entry {
     End,
 }
 
+impl Entry {
+    /// The beginning of an index.
+    pub(crate) fn begin(id: &str, prefix: &str, timing: Timing) -> Self {
+        Self::Begin {
+            version: VERSION,
+            id: id.to_owned(),
+            prefix: prefix.to_owned(),
+            target_duration_s: timing.target_duration_s,
+            part_target_us: timing.part_target_us,
+            segment_ms: timing.segment_ms,
+        }
+    }
+
+    pub(crate) fn header(rendition: usize, track: &Track, bytes: &[u8]) -> Self {
+        Self::Header {
+            rendition,
+            track: TrackEntry {
+                id: track.id.0,
+                codec: track.codec,
+                timescale: track.timescale,
+                config: BASE64.encode(&track.config),
+                codec_string: track.codec_string.clone(),
+                media: track.media.clone(),
+            },
+            bytes: BASE64.encode(bytes),
+        }
+    }
+
+    /// Appends it as a line.
+    pub(crate) fn write(&self, lines: &mut String) {
+        if let Ok(line) = serde_json::to_string(self) {
+            let _infallible = writeln!(lines, "{line}");
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TrackEntry {
+pub(crate) struct TrackEntry {
     id: u8,
     codec: Codec,
     timescale: u32,
@@ -132,7 +168,7 @@ impl SegmentEntry {
     }
 
     /// `lost` was never stored: what stands for it is a gap (conformance 68).
-    fn of(rendition: usize, segment: &Segment, lost: bool) -> Self {
+    pub(crate) fn of(rendition: usize, segment: &Segment, lost: bool) -> Self {
         Self {
             rendition,
             msn: segment.msn,
@@ -230,12 +266,11 @@ impl Recording {
         self.ended
     }
 
-    /// From the beginning of the first segment to the end of the last, microseconds; breaks between are not counted.
+    /// From the beginning of the first segment to the end of the last, microseconds, of the rendition that lasts longest: sound may outlast
+    /// pictures. Breaks between are not counted.
     pub fn duration_us(&self) -> i64 {
-        let first = self.renditions.first();
-        first.map_or(0, |kept| {
-            kept.segments.iter().map(|segment| segment.duration_us()).sum()
-        })
+        let length = |kept: &Kept| kept.segments.iter().map(|segment| segment.duration_us()).sum();
+        self.renditions.iter().map(length).max().unwrap_or(0)
     }
 
     /// Bytes in the store.
@@ -277,9 +312,7 @@ impl Recording {
 
     /// Applies an entry that was just made and writes its line.
     fn add(&mut self, entry: Entry, lines: &mut String) {
-        if let Ok(line) = serde_json::to_string(&entry) {
-            let _infallible = writeln!(lines, "{line}");
-        }
+        entry.write(lines);
         let _follows = self.apply(entry);
     }
 
@@ -502,17 +535,7 @@ impl Recorder {
             Some(recording) => recording,
             none => {
                 let (id, prefix) = (self.source.id().to_owned(), self.source.prefix().to_owned());
-                let begin = Entry::Begin {
-                    version: VERSION,
-                    id: id.clone(),
-                    prefix: prefix.clone(),
-                    target_duration_s: timing.target_duration_s,
-                    part_target_us: timing.part_target_us,
-                    segment_ms: timing.segment_ms,
-                };
-                if let Ok(line) = serde_json::to_string(&begin) {
-                    let _infallible = writeln!(lines, "{line}");
-                }
+                Entry::begin(&id, &prefix, timing).write(&mut lines);
                 none.insert(Recording::new(id, prefix, timing))
             }
         };
@@ -524,20 +547,7 @@ impl Recorder {
         for (index, rendition) in renditions.iter().enumerate() {
             let view = rendition.view();
             for bytes in view.inits.iter().skip(recording.renditions[index].tracks.len()) {
-                let track = &view.track;
-                let header = Entry::Header {
-                    rendition: index,
-                    track: TrackEntry {
-                        id: track.id.0,
-                        codec: track.codec,
-                        timescale: track.timescale,
-                        config: BASE64.encode(&track.config),
-                        codec_string: track.codec_string.clone(),
-                        media: track.media.clone(),
-                    },
-                    bytes: BASE64.encode(bytes),
-                };
-                recording.add(header, &mut lines);
+                recording.add(Entry::header(index, &view.track, bytes), &mut lines);
             }
         }
         let known = recording.periods.last().map(|period| period.first_msn);

@@ -24,7 +24,7 @@ const OUTPUT_MAX: u64 = 64 << 10;
 /// Looking at a file, the whole of a badly indexed one included.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A worker that gives nothing for so long hangs: a bomb, or a picture that takes forever.
-const SILENCE: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
 /// Sound of the AAC rendition.
 const SOUND_BIT_RATE: u32 = 160_000;
 
@@ -243,6 +243,7 @@ impl FileLadder {
             frame_rate_divisor: rung.frame_rate_divisor,
             after: None,
             shed: false,
+            parameter_set: 0,
         });
         let sound = job.probe.audio().filter(|_| job.sound).map(|source| SoundStart {
             source,

@@ -7,6 +7,7 @@
 //!
 //! Not done here: cutting segments and naming renditions (the packager does), and anything that needs HTTP or SQL.
 
+mod edge;
 mod file;
 mod inventory;
 mod kept;
@@ -18,6 +19,7 @@ mod stills;
 mod transcoder;
 pub mod wire;
 
+pub use edge::{EdgeJob, edge};
 pub use file::{FileJob, FileLadder, Pictures, Probe, Sound, pictures_at, probe};
 pub use inventory::{Found, Inventory, inventory};
 pub use ladder::{Ladder, Rung, RungSpec, plan, plan_file};

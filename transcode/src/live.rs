@@ -484,6 +484,7 @@ impl Task {
                 frame_rate_divisor: state.rung.frame_rate_divisor,
                 after: state.last,
                 shed: state.status != Status::Active,
+                parameter_set: 0,
             }
         });
         let rungs = rungs.collect();

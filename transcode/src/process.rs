@@ -82,6 +82,11 @@ impl Worker {
         Self::spawn(command(settings, "work", Nice::Live), runtime, name)
     }
 
+    /// Starts one that gives way to what is live.
+    pub(crate) fn start_beside(settings: &Settings, runtime: &Handle, name: &str) -> io::Result<Self> {
+        Self::spawn(command(settings, "work", Nice::File), runtime, name)
+    }
+
     /// Starts a worker that may also read one file.
     pub(crate) fn start_for(settings: &Settings, runtime: &Handle, file: &Path) -> io::Result<Self> {
         let mut command = command(settings, "work", Nice::File);

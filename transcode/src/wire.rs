@@ -60,6 +60,8 @@ pub struct RungStart {
     pub after: Option<i64>,
     /// It makes nothing until [`Request::Restore`].
     pub shed: bool,
+    /// Number of its parameter sets (H.264 7.4.2.1.1), for pictures that lie beside those of another encoder in one track.
+    pub parameter_set: u8,
 }
 
 /// The AAC rendition as the worker makes it.
@@ -427,6 +429,7 @@ fn put_rung(out: &mut BytesMut, rung: &RungStart) {
     out.put_u8(rung.frame_rate_divisor);
     put_option(out, rung.after, BytesMut::put_i64);
     out.put_u8(u8::from(rung.shed));
+    out.put_u8(rung.parameter_set);
 }
 
 fn get_rung(body: &mut Bytes) -> Result<RungStart, Error> {
@@ -439,6 +442,7 @@ fn get_rung(body: &mut Bytes) -> Result<RungStart, Error> {
         frame_rate_divisor: body.try_get_u8()?,
         after: get_option(body, |body| Ok(body.try_get_i64()?))?,
         shed: get_flag(body)?,
+        parameter_set: body.try_get_u8()?,
     })
 }
 
@@ -621,8 +625,9 @@ mod tests {
 
     fn rung() -> impl Strategy<Value = RungStart> {
         let sizes = (any::<u16>(), any::<u16>(), any::<u32>(), any::<u8>());
-        (any::<u8>(), ".*", sizes, option::of(any::<i64>()), any::<bool>()).prop_map(
-            |(track, name, (width, height, bit_rate, frame_rate_divisor), after, shed)| RungStart {
+        let state = (option::of(any::<i64>()), any::<bool>(), any::<u8>());
+        (any::<u8>(), ".*", sizes, state).prop_map(
+            |(track, name, (width, height, bit_rate, frame_rate_divisor), (after, shed, parameter_set))| RungStart {
                 track: TrackId(track),
                 name,
                 width,
@@ -631,6 +636,7 @@ mod tests {
                 frame_rate_divisor,
                 after,
                 shed,
+                parameter_set,
             },
         )
     }

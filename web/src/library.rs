@@ -14,15 +14,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use dashmap::DashMap;
 use nova_core::clock::Clock;
-use nova_core::delivery::{Admission, Library, Opening};
+use nova_core::delivery::{Admission, Library, Opening, Presentation};
 use nova_core::store::{BoxFuture, ObjectStore, StoreError};
-use nova_media::{Decision, Facts, MakeError, Videos};
+use nova_domain::db::Error as DbError;
+use nova_media::{Caption, Cut, Decision, Facts, MakeError, Videos};
+use nova_packager::captioned::{Captioned, Captions};
 use nova_packager::{Recorder, Recording, Stream};
+use nova_picture::Studio;
 use nova_transcode::Transcoder;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::vod;
+use crate::{clips, storyboard, vod};
 
 /// Segments that the indexes of videos that were watched lately hold in all: about 50 hours with a ladder.
 const OPEN_SEGMENTS: u64 = 500_000;
@@ -30,6 +33,8 @@ const OPEN_SEGMENTS: u64 = 500_000;
 const IDLE: Duration = Duration::from_secs(600);
 /// How long the last segments of a broadcast are waited for: a disk that does not take them by then has lost them.
 const SETTLE: Duration = Duration::from_secs(10);
+/// Covers that may wait for a turn: each holds a picture.
+const COVERS: usize = 16;
 /// Largest index that is read: a week of one-second segments in five renditions.
 const INDEX_LIMIT: usize = 1 << 30;
 
@@ -56,6 +61,8 @@ pub(crate) struct VideoLibrary {
     videos: OnceLock<Videos>,
     /// What makes videos of files, where there is a worker program.
     transcoder: OnceLock<Arc<Transcoder>>,
+    /// For covers.
+    studio: Studio,
 }
 
 /// A recording that is whole.
@@ -83,6 +90,7 @@ impl VideoLibrary {
             open,
             videos: OnceLock::new(),
             transcoder: OnceLock::new(),
+            studio: Studio::new(1, COVERS),
         }))
     }
 
@@ -222,6 +230,30 @@ impl VideoLibrary {
         self.store.put(key, pieces).await
     }
 
+    /// Reads an object of a video.
+    pub(crate) async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+        self.store.get(key).await
+    }
+
+    /// Gives an object of one video to another.
+    pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        self.store.copy(from, to).await
+    }
+
+    /// What is in a folder, and whether more comes.
+    pub(crate) async fn source(&self, folder: &str) -> Result<(Option<Arc<Stream>>, bool), Arc<StoreError>> {
+        if let Some(growing) = self.growing.get(folder) {
+            return Ok((Some(Arc::clone(growing.value())), true));
+        }
+        let kept = self.kept(folder).await?;
+        Ok((kept.map(|kept| Arc::clone(&kept.stream)), false))
+    }
+
+    /// Where covers are made.
+    pub(crate) const fn studio(&self) -> &Studio {
+        &self.studio
+    }
+
     /// Puts the index of a video that is whole.
     pub(crate) async fn put_index(&self, folder: &str, index: String) -> Result<(), StoreError> {
         self.store.put(&Self::index(folder), vec![index.into()]).await
@@ -253,9 +285,11 @@ impl VideoLibrary {
     }
 
     async fn find(&self, name: &str, path: &str, query: Option<&str>) -> Opening {
-        // Objects have names that nobody can guess, and say themselves where they lie.
+        // Objects have names that nobody can guess, and say themselves where they lie. Captions may change and go, so that the platform is asked.
         let object = path.split_once('/').filter(|_| !path.ends_with(".m3u8"));
-        if let Some((folder, _)) = object {
+        if let Some((folder, _)) = object
+            && !path.ends_with(".vtt")
+        {
             return self.opened(folder, Admission::Open).await;
         }
         let known = match self.videos.get() {
@@ -269,7 +303,16 @@ impl VideoLibrary {
                     Decision::Token(token) => Admission::Token(token),
                     Decision::Denied => Admission::Denied,
                 };
-                self.opened(&video.folder, admission).await
+                if video.captions.is_empty() {
+                    return self.opened(&video.folder, admission).await;
+                }
+                match self.captions(name, path, &video.captions).await {
+                    Ok(captions) => self.opened_with(&video.folder, admission, captions).await,
+                    Err(error) => {
+                        tracing::warn!(video = name, %error, "captions cannot be read");
+                        Opening::Away
+                    }
+                }
             }
             // The recording of a stream that nobody owns is known by its folder.
             Ok(None) => self.opened(name, Admission::Open).await,
@@ -280,7 +323,31 @@ impl VideoLibrary {
         }
     }
 
+    /// The captions that were added to a video, with their text when that is what is asked for.
+    async fn captions(&self, name: &str, path: &str, known: &[Caption]) -> Result<Vec<Captions>, Arc<DbError>> {
+        let wanted = path.strip_suffix(".vtt").and_then(|path| path.split('/').nth(1));
+        let mut captions = Vec::with_capacity(known.len());
+        for caption in known {
+            let asked = wanted.and_then(|name| name.strip_prefix("t-")) == Some(&caption.language);
+            let cues = match self.videos.get().filter(|_| asked) {
+                Some(videos) => Some(videos.cues(name, &caption.language).await?),
+                None => None,
+            };
+            captions.push(Captions {
+                language: caption.language.clone(),
+                label: caption.label.clone(),
+                revision: caption.created_at,
+                cues,
+            });
+        }
+        Ok(captions)
+    }
+
     async fn opened(&self, folder: &str, admission: Admission) -> Opening {
+        self.opened_with(folder, admission, Vec::new()).await
+    }
+
+    async fn opened_with(&self, folder: &str, admission: Admission, captions: Vec<Captions>) -> Opening {
         let growing = self.growing.get(folder).map(|growing| Arc::clone(growing.value()));
         let stream = match growing {
             Some(growing) => growing,
@@ -293,8 +360,13 @@ impl VideoLibrary {
                 }
             },
         };
+        let presentation: Arc<dyn Presentation> = if captions.is_empty() {
+            stream
+        } else {
+            Arc::new(Captioned::new(stream, captions))
+        };
         Opening::Found {
-            presentation: stream,
+            presentation,
             admission,
         }
     }
@@ -350,6 +422,19 @@ impl nova_media::Library for VideoLibrary {
             };
             vod::make(self, transcoder, folder, source, self.clock.now(), &progress).await
         })
+    }
+
+    fn storyboard<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<bool>> {
+        Box::pin(async move {
+            let (Some(transcoder), Some(kept)) = (self.transcoder.get(), self.kept(folder).await?) else {
+                return Ok(false);
+            };
+            storyboard::make(self, transcoder, folder, &kept.stream, kept.facts.duration_us).await
+        })
+    }
+
+    fn clip<'a>(&'a self, folder: &'a str, cut: &'a Cut) -> BoxFuture<'a, Result<Facts, MakeError>> {
+        Box::pin(clips::make(self, self.transcoder.get(), folder, cut))
     }
 }
 

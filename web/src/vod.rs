@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::library::VideoLibrary;
+use crate::picture::THUMBNAIL_WIDTH;
 
 /// Duration of a segment. Longer than live: nobody waits for its end.
 const SEGMENT_MS: u32 = 4000;
@@ -27,12 +28,10 @@ const SEGMENT_MS: u32 = 4000;
 const SPAN_SEGMENTS: u64 = 10;
 /// Events of a span that wait for their turn: a whole span of five renditions at 60 pictures a second.
 const AHEAD: usize = 16_384;
-/// Longest video, hours.
-const LONGEST_H: u64 = 24;
+/// Longest video: it bounds the number of spans, whatever a file says of itself.
+const LONGEST_US: u64 = 24 * 3_600_000_000;
 /// Tries at one span: a worker may be lost to the machine's memory, a file that kills each one is no good.
 const TRIES: u32 = 3;
-/// Width of the picture that stands for a video.
-const THUMBNAIL_WIDTH: u16 = 640;
 
 /// What comes of a span, in order; the end of the channel is its end.
 type Events = mpsc::Receiver<Result<Event, MakeError>>;
@@ -84,7 +83,7 @@ fn machine(error: impl Into<anyhow::Error>) -> MakeError {
 
 fn plan(transcoder: &Transcoder, source: &Path, looked: Probe) -> Result<FileJob, MakeError> {
     let input = |why: &str| Err(MakeError::Input(why.to_owned()));
-    if looked.duration_us.is_some_and(|us| us > LONGEST_H * 3_600_000_000) {
+    if looked.duration_us.is_some_and(|us| us > LONGEST_US) {
         return input("this file is longer than a day");
     }
     let video = looked.video();
@@ -152,7 +151,7 @@ impl<'a> Film<'a> {
         {
             let to_us = from_us + SPAN_SEGMENTS * u64::from(SEGMENT_MS) * 1000;
             // A file that does not say how long it is is made in one go.
-            let ends = self.job.probe.duration_us.is_none_or(|length| to_us >= length);
+            let ends = self.job.probe.duration_us.is_none_or(|length| to_us >= length) || to_us >= LONGEST_US;
             let job = FileJob {
                 sound: false,
                 span: (from_us, (!ends).then_some(to_us)),
@@ -193,23 +192,13 @@ impl<'a> Film<'a> {
 
     /// The frame with the lowest decode time that is still to come.
     async fn next(&mut self) -> Result<Option<Frame>, MakeError> {
-        loop {
-            let empty = self.lanes.iter().find(|lane| lane.frames.is_empty());
-            let more = match empty {
-                Some(lane) if lane.track.is_video() => self.step_pictures().await?,
-                Some(_) => self.step_sound().await?,
-                None => break,
+        while let Some(video) = self.awaited() {
+            // A step that finds the end of what it asks for changes what is awaited, so that this comes to an end.
+            let _more = if video {
+                self.step_pictures().await?
+            } else {
+                self.step_sound().await?
             };
-            if !more {
-                // What has ended is not waited for.
-                let pictures = self.spans.is_empty();
-                let sound = self.sound.is_none();
-                let waits =
-                    |lane: &Lane| lane.frames.is_empty() && if lane.track.is_video() { !pictures } else { !sound };
-                if !self.lanes.iter().any(waits) {
-                    break;
-                }
-            }
         }
         let first = self
             .lanes
@@ -246,6 +235,16 @@ impl<'a> Film<'a> {
             None => self.sound = None,
         }
         Ok(true)
+    }
+
+    /// Whether pictures (or else sound) have to be asked for before it is known which frame is next; `None` when it is. What has ended is not
+    /// waited for, whichever ends first.
+    fn awaited(&self) -> Option<bool> {
+        let (pictures, sound) = (!self.spans.is_empty(), self.sound.is_some());
+        let mut empty = self.lanes.iter().filter(|lane| lane.frames.is_empty());
+        empty
+            .find(|lane| if lane.track.is_video() { pictures } else { sound })
+            .map(|lane| lane.track.is_video())
     }
 
     fn take(&mut self, event: Event) {

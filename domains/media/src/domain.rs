@@ -19,6 +19,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::authorizer::Authorizer;
+use crate::clip::MakeClip;
 use crate::gate::Gate;
 use crate::image::{Album, RemoveImage};
 use crate::library::Videos;
@@ -27,8 +28,8 @@ use crate::reported::Reported;
 use crate::stream::StreamId;
 use crate::token::PlaybackTokens;
 use crate::upload::{Files, MakeVideo};
-use crate::video::RemoveObjects;
-use crate::{make, personal, routes, stream, upload, watch};
+use crate::video::{MakeStoryboard, RemoveObjects};
+use crate::{clip, make, personal, routes, stream, upload, watch};
 
 /// The section `[domains.media]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -48,6 +49,12 @@ pub struct Config {
     pub most_uploads: u32,
     /// Bytes that the videos and pictures of one person may take; 0 for no bound.
     pub storage_bytes: u64,
+    /// Clips of one person that are being made at a time.
+    pub most_clips: u32,
+    /// Seconds of the longest clip of somebody else's video.
+    pub clip_seconds: u32,
+    /// Seconds of the longest reel.
+    pub reel_seconds: u32,
     /// Bytes of the largest picture that is uploaded.
     pub image_max_bytes: u64,
     /// Pixels of the largest picture that is uploaded.
@@ -66,6 +73,9 @@ impl Default for Config {
             upload_hours: 24,
             most_uploads: 5,
             storage_bytes: 0,
+            most_clips: 5,
+            clip_seconds: 180,
+            reel_seconds: 90,
             image_max_bytes: 10 << 20,
             image_max_pixels: 50_000_000,
             most_images: 10_000,
@@ -88,6 +98,8 @@ pub(crate) struct State {
     pub(crate) files: Files,
     /// Who makes a video.
     pub(crate) making: Arc<Semaphore>,
+    /// Who makes a clip, or a storyboard.
+    pub(crate) clipping: Arc<Semaphore>,
 }
 
 impl State {
@@ -155,6 +167,7 @@ impl Media {
             live,
             files: Files::new(data_dir).context("the folder of uploads")?,
             making: Arc::new(Semaphore::new(1)),
+            clipping: Arc::new(Semaphore::new(2)),
         };
         let authorizer = Arc::new(Authorizer {
             state: state.clone(),
@@ -164,7 +177,7 @@ impl Media {
         let reportable = Arc::new(Reported(state.clone()));
         let videos = Videos::new(state.db.clone(), state.clock.clone(), gate.tokens().clone());
         let (removing, making, sweeping) = (state.clone(), state.clone(), state.clone());
-        let clearing = state.clone();
+        let (clearing, clipping, drawing) = (state.clone(), state.clone(), state.clone());
         let (suspending, watching, erasing) = (state.clone(), state.clone(), state.clone());
         let domain = Domain::new("media")
             .routes(routes::router(state))
@@ -191,6 +204,8 @@ impl Media {
                 Box::pin(async move { Ok(job.run(&state).await?) })
             })
             .job::<MakeVideo>(move |leased, job| Box::pin(make::make(making.clone(), leased, job)))
+            .job::<MakeStoryboard>(move |_leased, job| Box::pin(job.run(drawing.clone())))
+            .job::<MakeClip>(move |leased, job| Box::pin(clip::make(clipping.clone(), leased, job)))
             .task("media.uploads", move |stop| upload::sweep(sweeping, stop))
             .task("media.watch", move |stop| watch::run(watching, stop))
             .personal(Personal::new(personal::TABLES, personal::export, move |tx, user| {

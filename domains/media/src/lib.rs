@@ -12,6 +12,8 @@
 #![warn(missing_docs)]
 
 mod authorizer;
+mod caption;
+mod clip;
 mod domain;
 mod gate;
 mod image;
@@ -30,9 +32,10 @@ mod upload;
 mod video;
 mod watch;
 
+pub use self::caption::Caption;
 pub use self::domain::{Config, Media};
 pub use self::gate::{Decision, Gate};
-pub use self::library::{Facts, Kept, Library, MakeError, Nowhere, Opened, Videos};
+pub use self::library::{Cut, Facts, Kept, Library, MakeError, Nowhere, Opened, Videos};
 pub use self::live::{Audio, Health, Live, OnAir, Video};
 pub use self::pictures::{MadePicture, PictureError, PictureFile, PictureKind, Pictures};
 pub use self::token::PlaybackTokens;

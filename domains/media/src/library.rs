@@ -8,9 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use nova_core::clock::Clock;
 use nova_core::store::{BoxFuture, ObjectStore, StoreError};
+use nova_core::webvtt::Cue;
 use nova_domain::db::{Db, Error, Id};
 use nova_domain::policy::Visibility;
 
+use crate::caption::{self, Caption};
 use crate::gate::Decision;
 use crate::pictures::{MadePicture, PictureError, PictureKind, Pictures};
 use crate::token::PlaybackTokens;
@@ -20,6 +22,8 @@ use crate::video::{self, Row};
 const BELIEVED: Duration = Duration::from_secs(1);
 /// Videos of which something is known.
 const KNOWN: u64 = 10_000;
+/// Texts of captions that are kept: each is at most a megabyte, and usually a twentieth of that.
+const TEXTS: u64 = 200;
 
 /// What a video holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +60,23 @@ pub enum MakeError {
     Machine(anyhow::Error),
 }
 
+/// A part of a video, which becomes another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The folder of the video it is cut from.
+    pub source: String,
+    /// Microseconds from that video's beginning, as players count them.
+    pub start_us: i64,
+    /// The same.
+    pub end_us: i64,
+    /// The picture that stands for it, microseconds from its own beginning.
+    pub cover_us: i64,
+    /// Its picture is upright.
+    pub is_reel: bool,
+    /// The source is on air: what is not there yet may come.
+    pub grows: bool,
+}
+
 /// Where the objects of videos lie. The binary fills it in.
 pub trait Library: Send + Sync {
     /// Makes what can be watched of the file `source`, in `folder`; `progress` is told in hundredths. Dropping the future gives it up. What an
@@ -66,6 +87,11 @@ pub trait Library: Send + Sync {
         source: &'a Path,
         progress: Arc<AtomicU8>,
     ) -> BoxFuture<'a, Result<Facts, MakeError>>;
+    /// Makes a clip in `folder`. What is whole of the source is shared with it, and stays when either goes. Dropping the future gives it up. What
+    /// an earlier try left in the folder is replaced.
+    fn clip<'a>(&'a self, folder: &'a str, cut: &'a Cut) -> BoxFuture<'a, Result<Facts, MakeError>>;
+    /// Makes the storyboard of what is whole in this folder; false when there are no pictures, or nothing is whole.
+    fn storyboard<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<bool>>;
     /// What there is in this folder.
     fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>>;
     /// Removes all of it; what is not there is no error.
@@ -84,6 +110,17 @@ impl Library for Nowhere {
     ) -> BoxFuture<'a, Result<Facts, MakeError>> {
         let none = MakeError::Machine(anyhow::anyhow!("there is no library in this process"));
         Box::pin(std::future::ready(Err(none)))
+    }
+
+    fn clip<'a>(&'a self, _folder: &'a str, _cut: &'a Cut) -> BoxFuture<'a, Result<Facts, MakeError>> {
+        let none = MakeError::Machine(anyhow::anyhow!("there is no library in this process"));
+        Box::pin(std::future::ready(Err(none)))
+    }
+
+    fn storyboard<'a>(&'a self, _folder: &'a str) -> BoxFuture<'a, anyhow::Result<bool>> {
+        Box::pin(std::future::ready(Err(anyhow::anyhow!(
+            "there is no library in this process"
+        ))))
     }
 
     fn kept<'a>(&'a self, _folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>> {
@@ -142,6 +179,8 @@ pub struct Opened {
     pub folder: String,
     /// Whether its playlists are given out.
     pub decision: Decision,
+    /// Captions that were added to it.
+    pub captions: Arc<[Caption]>,
 }
 
 /// Finds videos for the delivery side.
@@ -150,7 +189,15 @@ pub struct Videos {
     db: Db,
     clock: Clock,
     tokens: PlaybackTokens,
-    known: moka::future::Cache<String, Option<Arc<Row>>>,
+    known: moka::future::Cache<String, Option<Known>>,
+    /// Texts of captions, by the row and when it was written.
+    texts: moka::future::Cache<(video::VideoId, String, i64), Arc<[Cue]>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    row: Arc<Row>,
+    captions: Arc<[Caption]>,
 }
 
 impl Videos {
@@ -163,6 +210,7 @@ impl Videos {
                 .max_capacity(KNOWN)
                 .time_to_live(BELIEVED)
                 .build(),
+            texts: moka::future::Cache::builder().max_capacity(TEXTS).build(),
         }
     }
 
@@ -173,9 +221,11 @@ impl Videos {
                 Ok(_) => video::find(&self.db, name).await?,
                 Err(_no_id) => video::by_folder(&self.db, name).await?,
             };
-            Ok(row.map(Arc::new))
+            let Some(row) = row.map(Arc::new) else { return Ok(None) };
+            let captions = caption::of(&self.db, row.id).await?.into();
+            Ok(Some(Known { row, captions }))
         };
-        let Some(row) = self.known.try_get_with_by_ref(name, look).await? else {
+        let Some(Known { row, captions }) = self.known.try_get_with_by_ref(name, look).await? else {
             return Ok(None);
         };
         let decision = if row.visibility() == Visibility::Private {
@@ -196,6 +246,20 @@ impl Videos {
         Ok(Some(Opened {
             folder: row.folder.clone(),
             decision,
+            captions,
         }))
+    }
+
+    /// The text of a video's captions in a language, as they are known now; empty when there are none.
+    pub async fn cues(&self, name: &str, language: &str) -> Result<Arc<[Cue]>, Arc<Error>> {
+        let Some(Some(Known { row, captions })) = self.known.get(name).await else {
+            return Ok(Arc::default());
+        };
+        let Some(found) = captions.iter().find(|caption| caption.language == language) else {
+            return Ok(Arc::default());
+        };
+        let key = (row.id, found.language.clone(), found.created_at);
+        let read = caption::cues(&self.db, row.id, language);
+        self.texts.try_get_with(key, read).await
     }
 }

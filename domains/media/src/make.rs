@@ -11,12 +11,12 @@ use nova_domain::outbox::Leased;
 use crate::domain::State;
 use crate::library::{Facts, MakeError};
 use crate::upload::MakeVideo;
-use crate::video;
+use crate::video::{self, VideoId};
 
 /// How often progress is written, and how soon giving up has effect.
-const TELL: Duration = Duration::from_secs(1);
+pub(crate) const TELL: Duration = Duration::from_secs(1);
 /// Tries of one video: what the machine could not do so often, it will not do.
-const TRIES: i64 = 5;
+pub(crate) const TRIES: i64 = 5;
 
 pub(crate) async fn make(state: State, leased: Leased, job: MakeVideo) -> anyhow::Result<()> {
     let id = job.video.to_string();
@@ -41,7 +41,7 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeVideo) -> anyhow
             made = &mut making => break made,
             () = tokio::time::sleep(TELL) => {
                 let percent = progress.load(Ordering::Relaxed);
-                if !goes_on(&state, &job, percent.max(told)).await? {
+                if !goes_on(&state, job.video, percent.max(told)).await? {
                     // Given up or deleted: the future is dropped, and the workers with it.
                     break Err(MakeError::Input(String::new()));
                 }
@@ -50,15 +50,18 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeVideo) -> anyhow
         }
     };
     match made {
-        Ok(facts) => finish(&state, &job, &row.folder, &facts).await?,
+        Ok(facts) => {
+            finish(&state, job.video, &row.folder, &facts).await?;
+            state.files.remove(job.upload).await?;
+        }
         Err(MakeError::Input(why)) if why.is_empty() => {}
         Err(MakeError::Input(why)) => {
-            fail(&state, &job, &why).await?;
+            fail(&state, job.video, &why).await?;
             state.files.remove(job.upload).await?;
         }
         Err(MakeError::Machine(error)) if leased.attempt >= TRIES => {
             tracing::error!(video = id, %error, "a video cannot be made");
-            fail(&state, &job, "this server could not make it; try again later").await?;
+            fail(&state, job.video, "this server could not make it; try again later").await?;
             // The file stays for another try.
             return Ok(());
         }
@@ -71,40 +74,40 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeVideo) -> anyhow
 }
 
 /// Writes progress down; false when the video has been given up or deleted.
-async fn goes_on(state: &State, job: &MakeVideo, percent: u8) -> Result<bool, Error> {
+pub(crate) async fn goes_on(state: &State, id: VideoId, percent: u8) -> Result<bool, Error> {
     let mut tx = state.db.begin().await?;
     let told = sqlx::query("UPDATE media_videos SET progress = $1 WHERE id = $2 AND status = 'processing'")
         .bind(i64::from(percent.min(99)))
-        .bind(job.video)
+        .bind(id)
         .execute(tx.conn())
         .await?;
     tx.commit().await?;
     Ok(told.rows_affected() == 1)
 }
 
-async fn finish(state: &State, job: &MakeVideo, folder: &str, facts: &Facts) -> anyhow::Result<()> {
+/// It can be watched from now on, unless it was given up or deleted meanwhile.
+pub(crate) async fn finish(state: &State, id: VideoId, folder: &str, facts: &Facts) -> Result<(), Error> {
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
-    let row = video::lock(&mut tx, job.video).await?;
+    let row = video::lock(&mut tx, id).await?;
     if let Some(row) = row.filter(|row| row.status == "processing") {
         video::finish(&mut tx, folder, facts, now).await?;
         let event = VideoReady {
-            video: job.video.to_string(),
+            video: id.to_string(),
             owner: row.owner_user_id,
         };
         tx.emit(&event, Some(row.owner_user_id), now).await?;
     }
-    tx.commit().await?;
-    state.files.remove(job.upload).await?;
-    Ok(())
+    tx.commit().await
 }
 
-async fn fail(state: &State, job: &MakeVideo, why: &str) -> Result<(), Error> {
+/// It could not be made, and why.
+pub(crate) async fn fail(state: &State, id: VideoId, why: &str) -> Result<(), Error> {
     let why: String = why.chars().take(500).collect();
     let mut tx = state.db.begin().await?;
     sqlx::query("UPDATE media_videos SET status = 'failed', error = $1 WHERE id = $2 AND status = 'processing'")
         .bind(why)
-        .bind(job.video)
+        .bind(id)
         .execute(tx.conn())
         .await?;
     tx.commit().await

@@ -43,6 +43,13 @@ pub(crate) fn export(db: Db, user: UserId) -> BoxFuture<'static, anyhow::Result<
         .bind(user)
         .fetch_all(db.read())
         .await?;
+        let captions: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT c.video_id, c.language, c.body FROM media_captions c JOIN media_videos v ON v.id = c.video_id WHERE v.owner_user_id = $1 \
+             ORDER BY c.video_id, c.language",
+        )
+        .bind(user)
+        .fetch_all(db.read())
+        .await?;
         let images: Vec<image::Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "SELECT {} FROM media_images i WHERE i.owner_user_id = $1 ORDER BY i.created_at, i.id",
             image::COLUMNS
@@ -58,6 +65,9 @@ pub(crate) fn export(db: Db, user: UserId) -> BoxFuture<'static, anyhow::Result<
             "videos": videos.into_iter().map(|(id, source, title, description, visibility, duration, created)| json!({
                 "id": id, "source": source, "title": title, "description": description, "visibility": visibility,
                 "duration_ms": duration / 1000, "created_at": Timestamp(created),
+            })).collect::<Vec<_>>(),
+            "captions": captions.into_iter().map(|(video, language, body)| json!({
+                "video_id": video, "language": language, "webvtt": body,
             })).collect::<Vec<_>>(),
             "streams": streams.into_iter().map(|(id, name, title, description, visibility, created)| json!({
                 "id": id, "name": name, "title": title, "description": description, "visibility": visibility, "created_at": Timestamp(created),
@@ -92,6 +102,7 @@ pub(crate) async fn erase(state: &State, tx: &mut Tx, user: UserId) -> anyhow::R
     }
     for statement in [
         "DELETE FROM media_uploads WHERE owner_user_id = $1",
+        "DELETE FROM media_captions WHERE video_id IN (SELECT id FROM media_videos WHERE owner_user_id = $1)",
         "DELETE FROM media_videos WHERE owner_user_id = $1",
         "DELETE FROM media_broadcasts WHERE owner_user_id = $1",
         "DELETE FROM media_streams WHERE owner_user_id = $1",

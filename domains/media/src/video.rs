@@ -1,11 +1,13 @@
 //! The rows of videos: recordings, uploads and clips.
 
 use nova_core::clock::Timestamp;
-use nova_domain::db::{Db, Engine, Error, Id, Tx, UserId};
+use nova_domain::db::{Db, Engine, Error, Flag, Id, Tx, UserId};
 use nova_domain::outbox::Job;
 use nova_domain::policy::Visibility;
 use serde::{Deserialize, Serialize};
 
+use crate::caption;
+use crate::domain::State;
 use crate::library::Facts;
 use crate::stream::{self, StreamId};
 
@@ -35,6 +37,12 @@ pub(crate) struct Row {
     pub(crate) bytes: i64,
     pub(crate) upload_id: Option<String>,
     pub(crate) created_at: i64,
+    pub(crate) clip_of: Option<String>,
+    pub(crate) clip_start_us: i64,
+    pub(crate) clip_end_us: i64,
+    pub(crate) reel: Flag,
+    pub(crate) cover_us: i64,
+    pub(crate) storyboard: Flag,
 }
 
 impl Row {
@@ -45,7 +53,8 @@ impl Row {
 
 /// The columns of a [`Row`], of a table called `v`.
 pub(crate) const COLUMNS: &str = "v.id, v.owner_user_id, v.stream_id, v.source, v.folder, v.title, v.description, v.visibility, v.status, \
-                                  v.progress, v.error, v.duration_us, v.width, v.height, v.bytes, v.upload_id, v.created_at";
+                                  v.progress, v.error, v.duration_us, v.width, v.height, v.bytes, v.upload_id, v.created_at, v.clip_of, \
+                                  v.clip_start_us, v.clip_end_us, v.reel, v.cover_us, v.storyboard";
 
 /// The video with this id.
 pub(crate) async fn find(db: &Db, id: &str) -> Result<Option<Row>, Error> {
@@ -138,16 +147,54 @@ pub(crate) async fn finish(tx: &mut Tx, folder: &str, facts: &Facts, now: Timest
     .bind(folder)
     .execute(tx.conn())
     .await?;
-    Ok(())
+    let folder = folder.to_owned();
+    tx.enqueue(&MakeStoryboard { folder }, now, now).await
 }
 
 /// Nothing of a broadcast was kept: there is no video of it.
 pub(crate) async fn forget(tx: &mut Tx, folder: &str) -> Result<(), Error> {
+    caption::forget(tx, folder).await?;
     sqlx::query("DELETE FROM media_videos WHERE folder = $1")
         .bind(folder)
         .execute(tx.conn())
         .await?;
     Ok(())
+}
+
+/// The storyboard of a video that is whole is made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MakeStoryboard {
+    pub(crate) folder: String,
+}
+
+impl Job for MakeStoryboard {
+    const TYPE: &'static str = "media.make_storyboard";
+}
+
+impl MakeStoryboard {
+    pub(crate) async fn run(self, state: State) -> anyhow::Result<()> {
+        let Some(row) = by_folder(&state.db, &self.folder).await? else {
+            return Ok(());
+        };
+        // Videos are made first: it takes its turn behind them.
+        let Ok(_turn) = state.clipping.acquire().await else {
+            return Ok(());
+        };
+        if !state.live.library.storyboard(&self.folder).await? {
+            return Ok(());
+        }
+        let mut tx = state.db.begin().await?;
+        let told = sqlx::query("UPDATE media_videos SET storyboard = 1 WHERE id = $1")
+            .bind(row.id)
+            .execute(tx.conn())
+            .await?;
+        tx.commit().await?;
+        if told.rows_affected() == 0 {
+            // Deleted meanwhile.
+            state.live.library.remove(&self.folder).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The objects of a video that is gone are removed.

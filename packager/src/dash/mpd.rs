@@ -6,12 +6,15 @@ use std::sync::Arc;
 use nova_core::clock::Timestamp;
 use nova_core::media::{Codec, Media, Track, rescale};
 
+use crate::captioned::Captions;
 use crate::rendition::{Rendition, View};
 use crate::stream::{Period, Timing};
 
 /// What an MPD is printed from.
 #[derive(Debug)]
 pub struct Mpd<'a> {
+    /// Captions that were added.
+    pub captions: &'a [Captions],
     /// Folder of the objects.
     pub id: &'a str,
     /// Fixed values.
@@ -84,7 +87,8 @@ impl Mpd<'_> {
             out.push_str("    <PlaybackRate min=\"0.95\" max=\"1.05\"/>\n  </ServiceDescription>\n");
         }
         for (number, period) in self.periods.iter().enumerate() {
-            self.period(&mut out, period, self.periods.get(number + 1), number == 0 && ended);
+            let next = self.periods.get(number + 1);
+            self.period(&mut out, number, period, next, number == 0 && ended);
         }
         if !ended {
             // Relative to the manifest at /live/{stream}/manifest.mpd.
@@ -135,7 +139,7 @@ impl Mpd<'_> {
         self.views.iter().filter_map(last).max().unwrap_or(0)
     }
 
-    fn period(&self, out: &mut String, period: &Period, next: Option<&Period>, rebase: bool) {
+    fn period(&self, out: &mut String, number: usize, period: &Period, next: Option<&Period>, rebase: bool) {
         let until = next.map_or(u64::MAX, |next| next.first_msn);
         let lists: Vec<_> = self
             .renditions
@@ -252,6 +256,20 @@ impl Mpd<'_> {
                 out.push_str("    </AdaptationSet>\n");
             }
         }
+        for (place, track) in self.captions.iter().enumerate() {
+            // Beside the media, one file a Period, whose times begin with it.
+            let (name, set) = (track.name(), self.renditions.len() + place);
+            let _infallible = write!(
+                out,
+                "    <AdaptationSet id=\"{set}\" contentType=\"text\" mimeType=\"text/vtt\" lang=\"{}\">\n      <Label>{}</Label>\n      \
+                 <Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"subtitle\"/>\n      <Representation id=\"{name}\" bandwidth=\"1000\">\n        \
+                 <BaseURL>{}/{name}/{}.{number}.plain.vtt</BaseURL>\n      </Representation>\n    </AdaptationSet>\n",
+                track.language,
+                escaped(&track.label),
+                self.id,
+                track.revision,
+            );
+        }
         out.push_str("  </Period>\n");
     }
 
@@ -351,6 +369,11 @@ impl Mpd<'_> {
         }
         out.push_str("          </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n");
     }
+}
+
+/// Text of an element (XML 1.0 2.4).
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// One `S` element before run-length coding.

@@ -3,3 +3,4 @@
 mod boxes;
 pub mod fragment;
 pub mod init;
+pub mod read;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use nova_core::media::Media;
 
+use crate::captioned;
 use crate::captions::Captions;
 use crate::rendition::{BitRate, Rendition};
 
-/// Renders the list for `renditions`, whose media playlists are in the folder `id`.
-pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
+/// Renders the list for `renditions`, whose media playlists are in the folder `id`, with captions that were added.
+pub fn render(id: &str, renditions: &[Arc<Rendition>], added: &[captioned::Captions]) -> String {
     let views: Vec<_> = renditions
         .iter()
         .map(|rendition| (rendition, rendition.view()))
@@ -47,6 +48,16 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
             }
         }
     }
+    for track in added {
+        let _infallible = writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"subs\",NAME=\"{}\",LANGUAGE=\"{}\",DEFAULT=NO,AUTOSELECT=YES,FORCED=NO,URI=\"{id}/{}.m3u8\"",
+            track.label,
+            track.language,
+            track.name(),
+        );
+    }
+    let subtitles = !added.is_empty();
     let captions = videos.iter().fold(Captions::default(), |all, (rendition, _)| {
         all.with(rendition.captions())
     });
@@ -76,7 +87,7 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
                 &view.track.codec_string,
                 Some((rendition, &view.track.media)),
                 None,
-                captions,
+                (captions, subtitles),
             );
             let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
         }
@@ -88,14 +99,14 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>]) -> String {
             };
             let both = format!("{},{codec}", view.track.codec_string);
             let picture = Some((*rendition, &view.track.media));
-            variant(&mut out, rate, &both, picture, Some(group), captions);
+            variant(&mut out, rate, &both, picture, Some(group), (captions, subtitles));
             let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
         }
     }
     if videos.is_empty() {
         for (rendition, view) in &sounds {
             let own = &view.track.codec_string;
-            variant(&mut out, rendition.bit_rate(), own, None, None, captions);
+            variant(&mut out, rendition.bit_rate(), own, None, None, (captions, subtitles));
             let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
         }
     }
@@ -108,7 +119,7 @@ fn variant(
     codecs: &str,
     video: Option<(&Arc<Rendition>, &Media)>,
     group: Option<usize>,
-    captions: Captions,
+    (captions, subtitles): (Captions, bool),
 ) {
     let _infallible = write!(
         out,
@@ -131,6 +142,9 @@ fn variant(
     }
     if let Some(group) = group {
         let _infallible = write!(out, ",AUDIO=\"audio{group}\"");
+    }
+    if subtitles {
+        out.push_str(",SUBTITLES=\"subs\"");
     }
     out.push('\n');
 }

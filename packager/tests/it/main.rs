@@ -1,5 +1,6 @@
 //! The packager from outside: items of the hub in, playlists, manifests and objects out.
 
+mod clip;
 mod playlists;
 mod recording;
 mod rungs;

@@ -1,14 +1,19 @@
 //! What a broadcast leaves: an index over the segments that were stored while it was live.
 
-use nova_core::delivery::{Presentation, Reply};
+use nova_core::delivery::{Object, ObjectKind, Pieces, Presentation, Reply};
 use nova_core::live::Item;
+use nova_packager::captioned::{Captioned, Captions};
 use nova_packager::{Recorder, Recording, Stream};
 use proptest::prelude::*;
 
 use crate::support::{AUDIO, Live, VIDEO, audio, both, video};
 
 fn text(stream: &Stream, path: &str) -> String {
-    match stream.answer(path, None) {
+    text_of(stream, path)
+}
+
+fn text_of(presentation: &dyn Presentation, path: &str) -> String {
+    match presentation.answer(path, None) {
         Reply::Text(text) => String::from_utf8(text.plain.to_vec()).unwrap(),
         Reply::NotFound => "404".into(),
         _ => panic!("{path} is not a text"),
@@ -133,4 +138,44 @@ proptest! {
         bytes[at] = flip & 0x7f;
         let _either = Recording::read(&String::from_utf8_lossy(&bytes));
     }
+}
+
+#[test]
+fn captions_that_were_added_follow_the_periods_as_players_count_time() {
+    let (_live, journal) = broadcast();
+    let recording = Recording::read(&journal).unwrap();
+    let cue = |start_ms: u64, text: &str| nova_core::webvtt::Cue {
+        start_ms,
+        end_ms: start_ms + 2000,
+        id: String::new(),
+        settings: String::new(),
+        text: text.into(),
+    };
+    let captions = Captions {
+        language: "pt-br".into(),
+        label: "Português & mais".into(),
+        revision: 7,
+        cues: Some(vec![cue(1000, "first"), cue(8500, "over the break"), cue(30_000, "late")].into()),
+    };
+    let shown = Captioned::new(recording.stream().clone(), vec![captions]);
+    insta::assert_snapshot!("captioned_multivariant", text_of(&shown, "master.m3u8"));
+    insta::assert_snapshot!("captioned_mpd", text_of(&shown, "manifest.mpd"));
+    insta::assert_snapshot!("captioned_playlist", text_of(&shown, "b1/t-pt-br.m3u8"));
+    let file = |name: &str| match shown.answer(&format!("b1/t-pt-br/{name}"), None) {
+        Reply::Object(Object {
+            kind: ObjectKind::Captions,
+            pieces: Pieces::One(bytes),
+            ..
+        }) => String::from_utf8(bytes.to_vec()).unwrap(),
+        Reply::NotFound => "404".into(),
+        _ => panic!("{name}"),
+    };
+    insta::assert_snapshot!("captioned_second_period", file("7.1.vtt"));
+    assert!(file("7.1.plain.vtt").starts_with("WEBVTT\n\n00:00:00.000 --> "));
+    for other in ["6.0.vtt", "7.2.vtt", "7.vtt", "7.0.srt", "7.x.vtt"] {
+        assert_eq!(file(other), "404", "{other}");
+    }
+    // What is not about captions is the recording's own.
+    assert_eq!(text_of(&shown, "b1/v0.m3u8"), text(recording.stream(), "b1/v0.m3u8"));
+    assert_eq!(text_of(&shown, "b1/t-de.m3u8"), "404");
 }

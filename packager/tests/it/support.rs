@@ -1,5 +1,6 @@
 //! A packager driven by hand: frames of a made-up encoder in, what viewers would get out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -58,6 +59,8 @@ pub(crate) fn audio() -> Arc<Track> {
 pub(crate) struct Live {
     pub(crate) packager: Packager,
     pub(crate) stored: Vec<(u64, String)>,
+    /// The bytes of what was stored, by key.
+    pub(crate) objects: BTreeMap<String, Bytes>,
     pub(crate) deleted: Vec<String>,
     pub(crate) store_works: bool,
 }
@@ -68,6 +71,7 @@ impl Live {
         Self {
             packager: Packager::new(stream, config),
             stored: Vec::new(),
+            objects: BTreeMap::new(),
             deleted: Vec::new(),
             store_works: true,
         }
@@ -93,6 +97,8 @@ impl Live {
                         segment.mark_stored();
                     }
                     self.stored.push((segment.msn, segment.key.clone()));
+                    let bytes = segment.pieces().map(|pieces| pieces.concat().into());
+                    self.objects.insert(segment.key.clone(), bytes.unwrap_or_default());
                 }
                 Output::Delete(key) => self.deleted.push(key),
             }

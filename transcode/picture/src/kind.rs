@@ -11,6 +11,8 @@ pub enum Kind {
     Post,
     /// What stands for a video: sixteen to nine.
     Thumbnail,
+    /// What stands for a reel: nine to sixteen.
+    Cover,
 }
 
 impl Kind {
@@ -21,6 +23,7 @@ impl Kind {
             Self::Banner => Some((3, 1)),
             Self::Post => None,
             Self::Thumbnail => Some((16, 9)),
+            Self::Cover => Some((9, 16)),
         }
     }
 
@@ -30,6 +33,7 @@ impl Kind {
             Self::Banner => &[750, 1500],
             Self::Post => &[320, 640, 1280, 1920],
             Self::Thumbnail => &[320, 640, 1280],
+            Self::Cover => &[1080],
         }
     }
 
@@ -88,6 +92,8 @@ mod tests {
         assert_eq!(Kind::Avatar.crop(400, 300), (300, 300));
         assert_eq!(Kind::Banner.crop(400, 300), (400, 133));
         assert_eq!(Kind::Thumbnail.crop(4000, 3000), (4000, 2250));
+        assert_eq!(Kind::Cover.crop(1920, 1080), (607, 1080));
+        assert_eq!(Kind::Cover.crop(1080, 1920), (1080, 1920));
         assert_eq!(Kind::Post.crop(7, 9), (7, 9));
         assert_eq!(Kind::Banner.crop(1, 1000), (1, 1));
         assert_eq!(Kind::Banner.crop(1000, 1), (3, 1));

@@ -3,6 +3,7 @@
 //! - [`source`]: what the bytes are, by their first bytes, and how large a picture they say they are; all of it before anything is decoded;
 //! - [`kind`]: which sizes a picture is made in;
 //! - [`render`]: decoding, turning upright, cropping, scaling, writing anew;
+//! - [`sheet`]: many small pictures on one;
 //! - [`studio`]: the few threads that this runs on.
 //!
 //! What goes out was written here from pixels: nothing of what came in is in it but what can be seen. No EXIF, no place, no comment, no colour profile
@@ -17,10 +18,12 @@
 
 pub mod kind;
 pub mod render;
+pub mod sheet;
 pub mod source;
 pub mod studio;
 
 pub use self::kind::Kind;
 pub use self::render::{Format, Picture, Variant};
+pub use self::sheet::Sheet;
 pub use self::source::{Error, Limits};
 pub use self::studio::Studio;

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::kind::Kind;
 use crate::render::{Picture, render};
+use crate::sheet::{Sheet, sheet};
 use crate::source::{Error, Limits};
 
 /// How far these threads stand behind the media threads, in steps of `nice`.
@@ -35,6 +36,18 @@ impl Studio {
 
     /// Makes the sizes of `kind` from a file. Giving up waiting gives up the turn; a picture at work is finished.
     pub async fn make(&self, file: Bytes, kind: Kind, limits: Limits) -> Result<Picture, Error> {
+        self.run(move || render(&file, kind, limits)).await
+    }
+
+    /// Puts small pictures on a sheet, see [`sheet`].
+    pub async fn sheet(&self, pictures: Vec<Option<Bytes>>, columns: u32) -> Result<Sheet, Error> {
+        self.run(move || sheet(&pictures, columns)).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        paint: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_full| Error::Busy)?;
@@ -47,7 +60,7 @@ impl Studio {
         let work = move || {
             yield_to_media();
             // The asker may be gone.
-            let _unheard = tell.send(render(&file, kind, limits));
+            let _unheard = tell.send(paint());
             drop((turn, place));
         };
         if let Err(error) = thread.spawn(work) {

@@ -358,6 +358,33 @@ async fn those_beyond_the_queue_are_refused_and_the_others_are_made() {
     }
 }
 
+#[test]
+fn a_sheet_has_its_pictures_in_rows_and_black_where_one_is_missing() {
+    let tile = |colour: [u8; 3]| {
+        let file = written(RgbImage::from_pixel(32, 18, Rgb(colour)), ImageFormat::Jpeg);
+        Some(bytes::Bytes::from(file))
+    };
+    let tiles = [tile([200, 0, 0]), None, tile([0, 200, 0]), tile([0, 0, 200])];
+    let sheet = nova_picture::sheet::sheet(&tiles, 3).unwrap();
+    assert_eq!(sheet.tile, (32, 18));
+    let shown = image::load_from_memory(&sheet.bytes).unwrap().into_rgb8();
+    assert_eq!(shown.dimensions(), (96, 36));
+    for (x, y, wanted) in [
+        (16, 9, [200, 0, 0]),
+        (48, 9, [0; 3]),
+        (80, 9, [0, 200, 0]),
+        (16, 27, [0, 0, 200]),
+        (80, 27, [0; 3]),
+    ] {
+        assert!(
+            near(*shown.get_pixel(x, y), wanted),
+            "{x},{y}: {:?}",
+            shown.get_pixel(x, y)
+        );
+    }
+    assert_eq!(nova_picture::sheet::sheet(&[None, None], 3), Err(Error::Unknown));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

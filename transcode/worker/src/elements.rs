@@ -63,7 +63,8 @@ pub(crate) fn decoder(codec: Codec) -> Option<String> {
 }
 
 /// A video encoder as `gst-launch` writes it, for one rung: no B pictures, no look-ahead, keyframes only when they are forced.
-pub(crate) fn encoder(name: &str, bit_rate: u32, pixels_a_second: u64) -> String {
+/// `parameter_set` is the number of its parameter sets, for the one encoder that can be told.
+pub(crate) fn encoder(name: &str, bit_rate: u32, pixels_a_second: u64, parameter_set: u8) -> String {
     let kbit = bit_rate / 1000;
     // One thread does 1080p30 several times over; more of them cost memory.
     let threads = if pixels_a_second > 100_000_000 { 2 } else { 1 };
@@ -71,7 +72,7 @@ pub(crate) fn encoder(name: &str, bit_rate: u32, pixels_a_second: u64) -> String
     match name {
         "x264enc" => format!(
             "x264enc name=NAME speed-preset=veryfast tune=zerolatency threads={threads} bitrate={kbit} vbv-buf-capacity=1000 \
-             key-int-max=1073741824 option-string=scenecut=0 ! video/x-h264,profile=high"
+             key-int-max=1073741824 option-string=scenecut=0:sps-id={parameter_set} ! video/x-h264,profile=high"
         ),
         "openh264enc" => format!(
             "openh264enc name=NAME bitrate={bit_rate} rate-control=bitrate gop-size=2147483647 scene-change-detection=false \

@@ -656,7 +656,8 @@ fn describe_video(out: &mut String, source: &str, rungs: &[RungStart], encoder: 
     out.push_str(source);
     for (index, rung) in rungs.iter().enumerate() {
         let pixels = u64::from(rung.width) * u64::from(rung.height) * 60;
-        let encoder = elements::encoder(encoder, rung.bit_rate, pixels).replace("NAME", &format!("encode{index}"));
+        let encoder = elements::encoder(encoder, rung.bit_rate, pixels, rung.parameter_set)
+            .replace("NAME", &format!("encode{index}"));
         let (link, scaler) = match index {
             0 => (String::new(), "videoconvertscale method=bilinear"),
             // What is scaled again has to stay sharp; on small pictures that costs little.

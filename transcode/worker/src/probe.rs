@@ -69,7 +69,7 @@ fn encodes_pictures(name: &str) -> bool {
         && runs(&format!(
             "videotestsrc num-buffers=5 ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! {} ! h264parse ! \
              video/x-h264,stream-format=avc,alignment=au ! fakesink name=out sync=false",
-            elements::encoder(name, 600_000, 7_000_000)
+            elements::encoder(name, 600_000, 7_000_000, 0)
         ))
 }
 

@@ -30,6 +30,7 @@ const NOT_PEOPLE: &[&str] = &[
     "kit_outbox.id",
     "media_broadcasts.id",
     "media_broadcasts.stream_id",
+    "media_captions.video_id",
     "media_images.id",
     "media_streams.id",
     "media_uploads.id",

@@ -131,6 +131,11 @@ fn an_account_has_passkeys_other_sign_ins_and_videos() {
 }
 
 #[test]
+fn captions_are_shown_and_the_watch_page_has_its_owners_tools() {
+    passes("browser/videos.test.mjs");
+}
+
+#[test]
 fn the_home_page_stands() {
     passes("browser/home.test.mjs");
 }

@@ -17,7 +17,7 @@ fn video(person: &Person<'_>, id: &str) -> Value {
     json_of(person.call("GET", &format!("/videos/{id}"), None).ok())
 }
 
-fn until_status(person: &Person<'_>, id: &str, status: &str, seconds: u64) -> Value {
+pub(crate) fn until_status(person: &Person<'_>, id: &str, status: &str, seconds: u64) -> Value {
     until(&format!("the video to be {status}"), seconds, || {
         let shown = video(person, id);
         assert!(shown["status"] != "failed" || status == "failed", "{shown}");
@@ -26,7 +26,7 @@ fn until_status(person: &Person<'_>, id: &str, status: &str, seconds: u64) -> Va
 }
 
 /// Runs the tus client of the browser tests' folder.
-fn upload(server: &Server, person: &Person<'_>, file: &Path, state: &Path, stop_after: Option<u32>) -> bool {
+pub(crate) fn upload(server: &Server, person: &Person<'_>, file: &Path, state: &Path, stop_after: Option<u32>) -> bool {
     let folder = crate::browser::folder();
     let mut command = Command::new("node");
     command.arg("upload.mjs").current_dir(folder);
@@ -90,6 +90,8 @@ fn a_file_is_uploaded_through_a_kill_and_plays_in_every_rung_with_every_picture(
     let picture = server.get(&format!("/vod/{id}/thumbnail.jpg")).ok();
     assert!(picture.body.starts_with(&[0xff, 0xd8, 0xff]));
 
+    has_storyboard(&server, &person, &id, 61);
+
     // Private: the playlists want a token, what they list does not.
     person
         .call(
@@ -118,6 +120,83 @@ fn a_file_is_uploaded_through_a_kill_and_plays_in_every_rung_with_every_picture(
             .expect("uploads")
             .count(),
         0
+    );
+}
+
+/// The video has small pictures of all of it, in order, and each lies on its sheet.
+fn has_storyboard(server: &Server, person: &Person<'_>, id: &str, seconds: u32) {
+    let url = until("the storyboard", 20, || {
+        video(person, id)["storyboard_url"].as_str().map(str::to_owned)
+    });
+    let path = url
+        .split_once("/vod/")
+        .map(|(_, rest)| format!("/vod/{rest}"))
+        .expect("an address");
+    let text = server.text(&path);
+    let (mut ends, mut count) = (0, 0);
+    for block in text.split("\n\n").skip(1) {
+        let (times, address) = block.trim().split_once('\n').expect("times and an address");
+        let at = |time: &str| -> u32 {
+            let parts = time.split([':', '.']).map(|part| part.parse::<u32>().expect("a time"));
+            parts
+                .zip([3_600_000, 60_000, 1000, 1])
+                .map(|(part, unit)| part * unit)
+                .sum()
+        };
+        let (from, to) = times.split_once(" --> ").expect("times");
+        assert_eq!(at(from), ends, "{text}");
+        ends = at(to);
+        let (sheet, place) = address.split_once("#xywh=").expect("a place");
+        let place: Vec<u32> = place
+            .split(',')
+            .map(|number| number.parse().expect("a number"))
+            .collect();
+        let jpeg = server.get(&format!("/vod/{id}/{sheet}")).ok();
+        assert_eq!(jpeg.header("content-type"), "image/jpeg");
+        let file = server.data().join("sheet.jpg");
+        std::fs::write(&file, jpeg.body).expect("a file");
+        let mut probe = Command::new("ffprobe");
+        probe
+            .args("-v error -show_entries stream=width,height -of csv=p=0".split(' '))
+            .arg(&file);
+        let size = String::from_utf8(clip::run(&mut probe).stdout).expect("text");
+        let (width, height) = size.trim().split_once(',').expect("a size");
+        let (width, height): (u32, u32) = (width.parse().expect("a width"), height.parse().expect("a height"));
+        assert!(
+            place[0] + place[2] <= width && place[1] + place[3] <= height,
+            "{address} on {size}"
+        );
+        count += 1;
+    }
+    assert!(
+        ends.abs_diff(seconds * 1000) < 500 && count > seconds / 5,
+        "{count} pictures: {text}"
+    );
+}
+
+#[test]
+fn a_file_whose_sound_outlasts_its_pictures_becomes_a_video_with_all_of_both() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("long-sound.mp4");
+    let mut command = Command::new("ffmpeg");
+    command.args("-v error -y -f lavfi -i testsrc2=size=320x180:rate=30:duration=2".split(' '));
+    command.args("-f lavfi -i sine=frequency=440:sample_rate=48000:duration=8".split(' '));
+    command.args("-c:v libx264 -preset ultrafast -g 30 -pix_fmt yuv420p -c:a aac -b:a 64k".split(' '));
+    clip::run(command.arg(&file));
+    let server = Server::start(&[LADDER]);
+    let person = Person::register(&server, "ada");
+    assert!(upload(&server, &person, &file, &folder.path().join("address"), None));
+    let list = json_of(person.call("GET", "/videos?owner=me", None).ok());
+    let id = list["items"][0]["id"].as_str().expect("a video");
+    let shown = until_status(&person, id, "ready", 30);
+    assert!(shown["duration_s"].as_f64() > Some(7.8), "{shown}");
+    let url = server.url(&format!("/vod/{id}/master.m3u8"));
+    assert_eq!(clip::packets(&url, "v:0").len(), 60);
+    let sound = clip::packets(&url, "a");
+    assert!(
+        sound.last().map(|packet| packet.pts - sound[0].pts) > Some(7.8),
+        "{} packets of sound",
+        sound.len()
     );
 }
 
@@ -174,5 +253,11 @@ fn the_recording_of_a_stream_is_a_video_of_its_owner() {
         "{shown}"
     );
     assert_eq!(clip::complaints(&server.url(&format!("/vod/{id}/master.m3u8"))), "");
+    has_storyboard(
+        &server,
+        &person,
+        &id,
+        shown["duration_s"].as_f64().map_or(0, |seconds| seconds.round() as u32),
+    );
     assert!(json_of(person.call("GET", "/storage", None).ok())["bytes"].as_i64() > Some(10_000));
 }

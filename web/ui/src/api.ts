@@ -31,6 +31,9 @@ export interface Video {
   created_at: string;
   owner: { username: string; display_name: string } | null;
   playback: { token?: string };
+  /** What it was cut from. */
+  clip?: { video_id: string; start_s: number; end_s: number };
+  reel: boolean;
   /** For its owner. */
   error?: string;
   bytes?: number;

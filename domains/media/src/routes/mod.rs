@@ -40,6 +40,10 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
             videos::update::update,
             videos::delete::delete
         ))
+        .routes(routes!(videos::clip::create))
+        .routes(routes!(videos::reels::reels))
+        .routes(routes!(videos::captions::list::list))
+        .routes(routes!(videos::captions::put::put, videos::captions::delete::delete))
         .routes(routes!(videos::playback::token))
         .routes(routes!(videos::storage::storage))
         .routes(routes!(videos::cancel::cancel))

@@ -22,7 +22,7 @@ use nova_domain::personal::Personal;
 use nova_domain::testing::{self, Names, TestDb};
 use nova_domain::{Context, Domain, Role, Task};
 use nova_media::{
-    Config, Facts, Health, Kept, Library, Live, MadePicture, MakeError, Media, OnAir, PictureError, PictureFile,
+    Config, Cut, Facts, Health, Kept, Library, Live, MadePicture, MakeError, Media, OnAir, PictureError, PictureFile,
     PictureKind, Pictures,
 };
 use serde_json::{Value, json};
@@ -56,11 +56,13 @@ impl Accounts for Standings {
     }
 }
 
-/// A library as a test wants it: what is in each folder, and what was removed.
+/// A library as a test wants it: what is in each folder, what was removed, and what was cut.
 #[derive(Default)]
 pub(crate) struct Shelf {
     pub(crate) kept: Mutex<HashMap<String, Kept>>,
     pub(crate) removed: Mutex<Vec<String>>,
+    pub(crate) cuts: Mutex<Vec<Cut>>,
+    pub(crate) storyboards: Mutex<Vec<String>>,
 }
 
 impl Library for Shelf {
@@ -86,6 +88,20 @@ impl Library for Shelf {
                 ..Facts::default()
             })
         })
+    }
+
+    fn clip<'a>(&'a self, _folder: &'a str, cut: &'a Cut) -> BoxFuture<'a, Result<Facts, MakeError>> {
+        self.cuts.lock().unwrap().push(cut.clone());
+        Box::pin(std::future::ready(Ok(Facts {
+            duration_us: cut.end_us - cut.start_us,
+            bytes: 77,
+            ..Facts::default()
+        })))
+    }
+
+    fn storyboard<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<bool>> {
+        self.storyboards.lock().unwrap().push(folder.to_owned());
+        Box::pin(std::future::ready(Ok(true)))
     }
 
     fn kept<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<Kept>> {

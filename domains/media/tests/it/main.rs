@@ -1,5 +1,6 @@
 //! The media domain: streams, videos and pictures.
 
+mod clips;
 mod house;
 mod images;
 mod reports;

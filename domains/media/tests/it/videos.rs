@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::house::{House, houses, text};
 
 /// A recording of `owner` that is whole, from a stream of this visibility.
-async fn recorded(house: &House, owner: &Caller, visibility: &str) -> String {
+pub(crate) async fn recorded(house: &House, owner: &Caller, visibility: &str) -> String {
     let folder = format!("b{}", house.clock.now().0);
     house.clock.advance(Duration::from_millis(1));
     let id = uuid::Uuid::now_v7().to_string();
@@ -33,7 +33,7 @@ async fn recorded(house: &House, owner: &Caller, visibility: &str) -> String {
     id
 }
 
-async fn videos_of(house: &House, caller: Option<&Caller>, query: &str) -> Vec<Value> {
+pub(crate) async fn videos_of(house: &House, caller: Option<&Caller>, query: &str) -> Vec<Value> {
     let (status, list) = house.call(caller, "GET", &format!("/videos{query}"), None).await;
     assert_eq!(status, 200, "{list}");
     list["items"].as_array().unwrap().clone()
@@ -221,5 +221,90 @@ async fn the_objects_of_a_deleted_video_are_removed() {
         );
         house.relay.drain().await.unwrap();
         assert_eq!(*house.library.removed.lock().unwrap(), [folder]);
+    }
+}
+
+const WEBVTT: &str = "WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n\n00:03.000 --> 00:04.000\nworld\n";
+
+#[tokio::test]
+async fn captions_are_put_listed_replaced_and_removed_by_the_owner() {
+    for house in houses(|| StaticAuthorizer::Open).await {
+        let cast = house.cast().await;
+        let who = cast.who();
+        let id = recorded(&house, &cast.owner, "public").await;
+        let path = format!("/videos/{id}/captions/pt-BR?label=Portugu%C3%AAs");
+        for (caller, expected) in who.iter().zip([401, 200, 403, 404, 403, 403]) {
+            let (status, answer) = house
+                .send(*caller, "PUT", &path, "text/vtt; charset=utf-8", WEBVTT)
+                .await;
+            assert_eq!(status, expected, "{answer}");
+        }
+        let list = async |caller: Option<&Caller>| {
+            let (status, list) = house.call(caller, "GET", &format!("/videos/{id}/captions"), None).await;
+            (status, list["items"].as_array().cloned().unwrap_or_default())
+        };
+        let (_, items) = list(None).await;
+        assert_eq!(
+            (
+                text(&items[0], "language"),
+                text(&items[0], "label"),
+                items[0]["cues"].as_i64()
+            ),
+            ("pt-br", "Português", Some(2))
+        );
+        assert_eq!(list(Some(&cast.blocked)).await.0, 404);
+        let opened = house.media.videos.open(&id, None).await.unwrap().unwrap();
+        assert_eq!(opened.captions.len(), 1);
+        assert_eq!(house.media.videos.cues(&id, "pt-br").await.unwrap().len(), 2);
+        assert!(house.media.videos.cues(&id, "de").await.unwrap().is_empty());
+        // Others in their place.
+        let again = format!("/videos/{id}/captions/pt-br");
+        let one = "WEBVTT\n\n00:01.000 --> 00:02.000\nonly\n";
+        assert_eq!(
+            house.send(Some(&cast.owner), "PUT", &again, "text/vtt", one).await.0,
+            200
+        );
+        let (_, items) = list(None).await;
+        assert_eq!(
+            (items.len(), items[0]["cues"].as_i64(), text(&items[0], "label")),
+            (1, Some(1), "pt-br")
+        );
+        for (caller, expected) in [(who[0], 401), (who[2], 403), (who[1], 204), (who[1], 404)] {
+            assert_eq!(house.call(caller, "DELETE", &again, None).await.0, expected);
+        }
+        assert!(list(None).await.1.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_webvtt_is_refused_with_its_line_and_captions_go_with_their_video() {
+    for house in houses(|| StaticAuthorizer::Open).await {
+        let ada = house.person("ada").await;
+        let id = recorded(&house, &ada, "public").await;
+        let put = async |path: &str, kind: &str, body: String| {
+            house
+                .send(Some(&ada), "PUT", &format!("/videos/{id}/captions/{path}"), kind, body)
+                .await
+        };
+        let (status, problem) = put("en", "text/vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\nsrt\n".into()).await;
+        assert_eq!(status, 422);
+        assert!(
+            problem["errors"][0]["message"].as_str().unwrap().starts_with("line 3"),
+            "{problem}"
+        );
+        assert_eq!(put("en", "application/json", WEBVTT.into()).await.0, 415);
+        assert_eq!(put("en_US", "text/vtt", WEBVTT.into()).await.0, 422);
+        assert_eq!(put("en?label=%22x%22", "text/vtt", WEBVTT.into()).await.0, 422);
+        assert_eq!(put("en", "text/vtt", "WEBVTT\n".repeat(200_000)).await.0, 413);
+        assert_eq!(put("en", "text/vtt", WEBVTT.into()).await.0, 200);
+        assert_eq!(
+            house.call(Some(&ada), "DELETE", &format!("/videos/{id}"), None).await.0,
+            204
+        );
+        let left: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM media_captions")
+            .fetch_one(house.db.read())
+            .await
+            .unwrap();
+        assert_eq!(left, 0);
     }
 }

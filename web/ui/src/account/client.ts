@@ -118,14 +118,16 @@ export class Client {
 
   async #send(method: string, path: string, body: unknown, csrf: string | null): Promise<Response> {
     const headers: Record<string, string> = { accept: 'application/json' };
-    if (body !== undefined) headers['content-type'] = 'application/json';
+    // What has a type of its own is sent as it is.
+    const raw = body instanceof Blob ? body : null;
+    if (body !== undefined) headers['content-type'] = raw?.type ?? 'application/json';
     if (csrf !== null && method !== 'GET') headers['x-csrf-token'] = csrf;
     try {
       return await this.around.fetch(BASE + path, {
         method,
         headers,
         credentials: 'same-origin',
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined ? {} : { body: raw ?? JSON.stringify(body) }),
       });
     } catch {
       throw new Problem(0, 'unreachable', 'the server does not answer');

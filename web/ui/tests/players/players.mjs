@@ -37,7 +37,7 @@ export async function openPlayers({ browser: lent } = {}) {
   const browser = lent ?? (await launchChromium());
 
   return {
-    async open(name, manifest) {
+    async open(name, manifest, parameters = {}) {
       if (!PLAYERS.includes(name)) throw new Error(`no player ${name}; there are ${PLAYERS.join(', ')}`);
       const context = await browser.newContext();
       const page = await context.newPage();
@@ -49,7 +49,7 @@ export async function openPlayers({ browser: lent } = {}) {
         if (why !== 'net::ERR_ABORTED') failures.push({ text: `${request.url()}: ${why}`, fatal: false });
       });
       const opened = Date.now();
-      await page.goto(`${origin}/${name}.html?u=${encodeURIComponent(manifest)}`);
+      await page.goto(`${origin}/${name}.html?${new URLSearchParams({ u: manifest, ...parameters })}`);
 
       /** currentTime, videoWidth, videoHeight, frames, dropped, latency (s or null), paused, version, errors [{text, fatal}]. */
       const stats = async () => {

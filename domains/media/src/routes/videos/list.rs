@@ -1,5 +1,5 @@
 use axum::extract::State as Shared;
-use nova_domain::db::{Cursor, List, PageQuery};
+use nova_domain::db::{Cursor, List, PageQuery, UserId};
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Json, Query};
 use nova_domain::policy::not_hidden;
@@ -20,7 +20,7 @@ pub(crate) struct Filter {
         max_length = 36,
         pattern = "^(me|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$"
     )]
-    owner: Option<String>,
+    pub(super) owner: Option<String>,
 }
 
 /// Public videos that can be watched, and all of the caller's own, the newest first.
@@ -40,19 +40,25 @@ pub(crate) async fn list(
     page: PageQuery,
 ) -> Result<Json<List<Shown>>, Problem> {
     let owner = owner_of(filter.owner.as_deref(), caller.as_ref())?;
+    let which = "v.owner_user_id = $1 OR v.visibility = 'public' AND v.status IN ('live', 'ready')";
+    page_of(&state, caller.as_ref(), owner, which, page).await
+}
+
+/// A page of those for which `which` holds, the caller being `$1`.
+pub(super) async fn page_of(
+    state: &State,
+    caller: Option<&Caller>,
+    owner: Option<UserId>,
+    which: &str,
+    page: PageQuery,
+) -> Result<Json<List<Shown>>, Problem> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM media_videos v WHERE (v.owner_user_id = $1 OR v.visibility = 'public' AND v.status IN ('live', 'ready')) \
-         AND ($2 = '' OR v.owner_user_id = $2) AND (v.created_at, v.id) < ($3, $4) AND {} ORDER BY v.created_at DESC, v.id DESC LIMIT $5",
+        "SELECT {COLUMNS} FROM media_videos v WHERE ({which}) AND ($2 = '' OR v.owner_user_id = $2) AND (v.created_at, v.id) < ($3, $4) AND {} ORDER BY v.created_at DESC, v.id DESC LIMIT $5",
         not_hidden("v.owner_user_id", "$1")
     );
     let (at, id) = page.before();
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(
-            caller
-                .as_ref()
-                .map(|caller| caller.user.to_string())
-                .unwrap_or_default(),
-        )
+        .bind(caller.map(|caller| caller.user.to_string()).unwrap_or_default())
         .bind(owner.map(|owner| owner.to_string()).unwrap_or_default())
         .bind(at)
         .bind(id)
@@ -62,7 +68,7 @@ pub(crate) async fn list(
     let rows = page.list(rows, |row| Cursor(row.created_at, row.id.to_string()), |row| row);
     let mut items = Vec::with_capacity(rows.items.len());
     for row in rows.items {
-        items.push(shown::shown(&state, row, caller.as_ref()).await?);
+        items.push(shown::shown(state, row, caller).await?);
     }
     Ok(Json(List {
         items,

@@ -6,10 +6,11 @@ use nova_domain::http::{Client, Path};
 use nova_domain::{Caller, Problem};
 
 use super::shown;
+use crate::clip::MakeClip;
 use crate::domain::State;
 use crate::upload::MakeVideo;
 
-/// Makes a video again that failed, or was given up, as long as its file is here.
+/// Makes a video again that failed, or was given up, as long as its file is here, or what it was cut from.
 #[utoipa::path(
     post, path = "/videos/{id}/retry", tag = "videos", operation_id = "retry_video", security(("bearer" = [])),
     params(("id" = String, Path, description = "Its id")),
@@ -29,10 +30,9 @@ pub(crate) async fn retry(
 ) -> Result<StatusCode, Problem> {
     let row = shown::mine(&state, &id, &caller).await?;
     let upload = row.upload_id.as_deref().and_then(|upload| upload.parse().ok());
-    let Some(upload) = upload else {
+    if upload.is_none() && row.clip_of.is_none() {
         return Err(Problem::conflict("its file is gone: upload it again"));
-    };
-    let job = MakeVideo { video: row.id, upload };
+    }
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
     let changed = sqlx::query(
@@ -44,7 +44,10 @@ pub(crate) async fn retry(
     if changed.rows_affected() == 0 {
         return Err(Problem::conflict("it is being made, or it is ready"));
     }
-    tx.enqueue(&job, now, now).await?;
+    match upload {
+        Some(upload) => tx.enqueue(&MakeVideo { video: row.id, upload }, now, now).await?,
+        None => tx.enqueue(&MakeClip { video: row.id }, now, now).await?,
+    }
     let act = Act {
         actor: Some(caller.user),
         action: "media.video_retried",

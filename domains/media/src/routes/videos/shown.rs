@@ -79,6 +79,18 @@ pub(crate) struct Playback {
     pub(crate) token: Option<String>,
 }
 
+/// What a clip was cut from.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ClipOf {
+    /// The video, which may be gone.
+    #[schema(value_type = String, format = Uuid)]
+    pub(crate) video_id: String,
+    /// Seconds from that video's beginning.
+    pub(crate) start_s: f64,
+    /// The same.
+    pub(crate) end_s: f64,
+}
+
 /// A video.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Video)]
@@ -104,6 +116,16 @@ pub(crate) struct Shown {
     pub(crate) width: i64,
     /// Pixels.
     pub(crate) height: i64,
+    /// What it was cut from, of a clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clip: Option<ClipOf>,
+    /// A short clip with an upright picture.
+    pub(crate) reel: bool,
+    /// The picture that stands for it; 404 where there is none.
+    pub(crate) picture_url: String,
+    /// Small pictures of all of it: WebVTT whose texts are addresses of pictures with `#xywh`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) storyboard_url: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) created_at: Timestamp,
     pub(crate) playback: Playback,
@@ -125,14 +147,25 @@ pub(crate) async fn shown(state: &State, row: Row, caller: Option<&Caller>) -> R
         _ => None,
     };
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of any video")]
-    let duration_s = (row.duration_us / 1000) as f64 / 1000.0;
+    let seconds = |us: i64| (us / 1000) as f64 / 1000.0;
     Ok(Shown {
         id: row.id.uuid(),
         status: Status::parse(&row.status),
         source: Source::parse(&row.source),
         progress: row.progress.clamp(0, 100),
         owner: state.directory.card(row.owner_user_id).await?,
-        duration_s,
+        duration_s: seconds(row.duration_us),
+        clip: row.clip_of.map(|video_id| ClipOf {
+            video_id,
+            start_s: seconds(row.clip_start_us),
+            end_s: seconds(row.clip_end_us),
+        }),
+        reel: row.reel.0,
+        picture_url: format!("{base}/vod/{}/thumbnail.jpg", row.id),
+        storyboard_url: row.storyboard.0.then(|| {
+            let token = token.as_ref().map(|token| format!("?token={token}"));
+            format!("{base}/vod/{}/storyboard.vtt{}", row.id, token.unwrap_or_default())
+        }),
         width: row.width,
         height: row.height,
         created_at: Timestamp(row.created_at),
