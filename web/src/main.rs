@@ -19,6 +19,7 @@ mod pages;
 mod pictures;
 mod platform;
 mod publish;
+mod quiet;
 mod serve;
 mod still;
 mod tls;
