@@ -139,7 +139,7 @@ pub struct HttpConfig {
     /// Connections from one address, further ones are closed at once; 0 sets no limit. Many viewers behind one router, and all behind a
     /// CDN's edge, are one address.
     pub max_connections_per_ip: usize,
-    /// Milliseconds a client may take to send a request's head.
+    /// Milliseconds a connection may be without a request: a client that takes longer to send one's head, or between two, is let go.
     pub header_timeout_ms: u64,
     /// Requests of one stream that may be held for a part at once; more get 503.
     pub max_held_per_stream: usize,

@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -29,6 +30,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::addresses::Addresses;
+use crate::quiet::{Activity, Open, Watched};
 use crate::tls::Certificates;
 
 /// Time without an acknowledgement after which a peer counts as gone.
@@ -109,11 +111,7 @@ impl Server {
         tls: bool,
     ) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_millis(self.config.header_timeout_ms))
-            .max_headers(64);
+        builder.http1().max_headers(64);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -122,35 +120,39 @@ impl Server {
             .initial_connection_window_size(1 << 20)
             .keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(20));
+        let limit = Duration::from_millis(self.config.header_timeout_ms);
+        let activity = Activity::default();
+        let socket = Watched {
+            socket: io,
+            activity: activity.clone(),
+        };
+        // Each of these is looked at when it has something to say, not whenever the connection moves.
         let (closing, ending) = (self.shutdown.close().clone(), self.shutdown.end().clone());
-        // The protocol is only known, and hyper's own time limit only runs, once the client has said something.
-        let first_request = tokio::time::sleep(Duration::from_millis(self.config.header_timeout_ms));
-        let spoke = Arc::new(AtomicBool::new(false));
-        let heard = Arc::clone(&spoke);
+        let mut events = FuturesUnordered::<Pin<Box<dyn Future<Output = Told> + Send>>>::new();
+        events.push(Box::pin(closing.cancelled_owned().map(|()| Told::Close)));
+        events.push(Box::pin(ending.cancelled_owned().map(|()| Told::End)));
+        let watch = activity.clone();
+        events.push(Box::pin(async move {
+            watch.quiet_for(limit).await;
+            Told::End
+        }));
         let service = hyper::service::service_fn(move |request| {
-            heard.store(true, Ordering::Relaxed);
-            let server = Arc::clone(&self);
-            async move { server.answer(request, peer.ip(), tls).await }
+            let (server, open) = (Arc::clone(&self), activity.request());
+            async move {
+                let response = server.answer(request, peer.ip(), tls).await?;
+                Ok::<_, Infallible>(response.map(|body| Answer { body, _open: open }))
+            }
         });
-        let connection = builder.serve_connection(TokioIo::new(io), service);
+        let connection = builder.serve_connection(TokioIo::new(socket), service);
         tokio::pin!(connection);
-        tokio::pin!(first_request);
-        let (mut asked_to_close, mut waited) = (false, false);
         loop {
             tokio::select! {
                 // A client that breaks off or sends nonsense is no event worth a line.
                 _closed = connection.as_mut() => return,
-                () = closing.cancelled(), if !asked_to_close => {
-                    asked_to_close = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                () = &mut first_request, if !waited => {
-                    if !spoke.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    waited = true;
-                }
-                () = ending.cancelled() => return,
+                Some(told) = events.next() => match told {
+                    Told::Close => connection.as_mut().graceful_shutdown(),
+                    Told::End => return,
+                },
             }
         }
     }
@@ -220,6 +222,40 @@ impl Server {
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         response
+    }
+}
+
+/// What a connection hears from outside.
+enum Told {
+    /// Finish what is being answered, take nothing new.
+    Close,
+    /// It is over.
+    End,
+}
+
+/// A body and the request it answers.
+struct Answer {
+    body: Body,
+    _open: Open,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

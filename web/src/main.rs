@@ -21,6 +21,7 @@ mod picture;
 mod pictures;
 mod platform;
 mod publish;
+mod quiet;
 mod serve;
 mod still;
 mod storyboard;
