@@ -23,10 +23,7 @@ pub(crate) async fn delete(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let row = shown::visible(&state, &id, Some(&caller)).await?;
-    if !caller.may_moderate(row.owner_user_id) {
-        return Err(Problem::forbidden("this stream belongs to somebody else"));
-    }
+    let row = shown::moderated(&state, &id, &caller).await?;
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
     sqlx::query("DELETE FROM media_streams WHERE id = $1")
@@ -35,15 +32,5 @@ pub(crate) async fn delete(
         .await?;
     state.stop_at_commit(&mut tx, row.id, "the stream was deleted");
     let what = ("media.stream_deleted", "remove_stream");
-    done_away(
-        &mut tx,
-        (&caller, &client),
-        row.owner_user_id,
-        what,
-        row.id.to_string(),
-        now,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    done_away(tx, (&caller, &client), row.owner_user_id, what, row.id.to_string(), now).await
 }

@@ -1,8 +1,9 @@
 //! One file an endpoint, or a few that are one thing.
 
+use http::StatusCode;
 use nova_core::clock::Timestamp;
 use nova_domain::audit::Act;
-use nova_domain::db::{Error, Tx, UserId};
+use nova_domain::db::{Tx, UserId};
 use nova_domain::events::ModerationAction;
 use nova_domain::http::Client;
 use nova_domain::{Caller, Problem};
@@ -58,15 +59,15 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
 }
 
 /// Writes into the log that the owner of something, or a moderator, did away with it; of what a moderator does, others hear as well. `what` is the
-/// word of the event, as `remove_video`.
+/// word of the event, as `remove_video`. Then it is certain.
 async fn done_away(
-    tx: &mut Tx,
+    mut tx: Tx,
     (caller, client): (&Caller, &Client),
     owner: UserId,
     (action, what): (&str, &str),
     subject: String,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<StatusCode, Problem> {
     let own = caller.user == owner;
     let act = Act {
         actor: Some(caller.user),
@@ -75,14 +76,15 @@ async fn done_away(
         detail: if own { "owner" } else { "moderator" },
     };
     tx.audit(act, Some(client), now).await?;
-    if own {
-        return Ok(());
+    if !own {
+        let event = ModerationAction {
+            user: owner,
+            action: what.to_owned(),
+        };
+        tx.emit(&event, Some(caller.user), now).await?;
     }
-    let event = ModerationAction {
-        user: owner,
-        action: what.to_owned(),
-    };
-    tx.emit(&event, Some(caller.user), now).await
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Whose things a list is asked for: an id, `me`, or everybody's.

@@ -212,6 +212,15 @@ pub(crate) async fn visible(state: &State, id_or_name: &str, caller: Option<&Cal
     met.map(|_| row).ok_or_else(Problem::not_found)
 }
 
+/// The stream, when it is the caller's own or they moderate; 403 when they may see it and 404 when they may not.
+pub(crate) async fn moderated(state: &State, id_or_name: &str, caller: &Caller) -> Result<Row, Problem> {
+    let row = visible(state, id_or_name, Some(caller)).await?;
+    if caller.may_moderate(row.owner_user_id) {
+        return Ok(row);
+    }
+    Err(Problem::forbidden("this stream belongs to somebody else"))
+}
+
 /// The stream, when it is the caller's own; 403 when they may see it and 404 when they may not.
 pub(crate) async fn mine(state: &State, id_or_name: &str, caller: &Caller) -> Result<Row, Problem> {
     let row = visible(state, id_or_name, Some(caller)).await?;

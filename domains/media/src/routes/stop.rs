@@ -24,10 +24,7 @@ pub(crate) async fn stop(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let row = shown::visible(&state, &id, Some(&caller)).await?;
-    if !caller.may_moderate(row.owner_user_id) {
-        return Err(Problem::forbidden("this stream belongs to somebody else"));
-    }
+    let row = shown::moderated(&state, &id, &caller).await?;
     let own = row.owner_user_id == caller.user;
     let reason = if own {
         "the broadcast was stopped by its owner"
@@ -39,15 +36,5 @@ pub(crate) async fn stop(
     let mut tx = state.db.begin().await?;
     state.cut(&mut tx, row.id, reason, until, now).await?;
     let what = ("media.stream_stopped", "stop_stream");
-    done_away(
-        &mut tx,
-        (&caller, &client),
-        row.owner_user_id,
-        what,
-        row.id.to_string(),
-        now,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    done_away(tx, (&caller, &client), row.owner_user_id, what, row.id.to_string(), now).await
 }

@@ -37,15 +37,5 @@ pub(crate) async fn delete(
         return Err(Problem::not_found());
     }
     let what = ("media.image_deleted", "remove_image");
-    done_away(
-        &mut tx,
-        (&caller, &client),
-        row.owner_user_id,
-        what,
-        row.id.to_string(),
-        now,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    done_away(tx, (&caller, &client), row.owner_user_id, what, row.id.to_string(), now).await
 }

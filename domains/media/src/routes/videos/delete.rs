@@ -48,15 +48,5 @@ pub(crate) async fn delete(
     };
     tx.enqueue(&removal, now, now).await?;
     let what = ("media.video_deleted", "remove_video");
-    done_away(
-        &mut tx,
-        (&caller, &client),
-        row.owner_user_id,
-        what,
-        row.id.to_string(),
-        now,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    done_away(tx, (&caller, &client), row.owner_user_id, what, row.id.to_string(), now).await
 }
