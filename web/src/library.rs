@@ -330,7 +330,7 @@ impl VideoLibrary {
         for caption in known {
             let asked = wanted.and_then(|name| name.strip_prefix("t-")) == Some(&caption.language);
             let cues = match self.videos.get().filter(|_| asked) {
-                Some(videos) => Some(videos.cues(name, &caption.language).await?),
+                Some(videos) => videos.cues(name, caption).await?,
                 None => None,
             };
             captions.push(Captions {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nova_domain::outbox::{Job, Leased};
 use serde::{Deserialize, Serialize};
 
+use crate::caption;
 use crate::domain::State;
 use crate::library::{Cut, MakeError};
 use crate::make::{TELL, TRIES, fail, finish, goes_on};
@@ -34,7 +35,7 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeClip) -> anyhow:
         return Ok(());
     };
     let Some(cut) = cut_of(&state, &row).await? else {
-        return Ok(fail(&state, job.video, "the video that it is cut from is gone").await?);
+        return give_up(&state, &row, "the video that it is cut from is gone").await;
     };
     let making = state.live.library.clip(&row.folder, &cut);
     tokio::pin!(making);
@@ -51,11 +52,14 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeClip) -> anyhow:
         }
     };
     match made {
-        Ok(facts) => finish(&state, job.video, &row.folder, &facts).await?,
-        Err(MakeError::Input(why)) => fail(&state, job.video, &why).await?,
+        Ok(facts) => {
+            caption::carry(&state, &row).await?;
+            finish(&state, job.video, &row.folder, &facts).await?;
+        }
+        Err(MakeError::Input(why)) => give_up(&state, &row, &why).await?,
         Err(MakeError::Machine(error)) if leased.attempt >= TRIES => {
             tracing::error!(clip = id, %error, "a clip cannot be made");
-            fail(&state, job.video, "this server could not make it; try again later").await?;
+            give_up(&state, &row, "this server could not make it; try again later").await?;
         }
         Err(MakeError::Machine(error)) => return Err(error),
     }
@@ -63,6 +67,12 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeClip) -> anyhow:
         state.live.library.remove(&row.folder).await?;
     }
     Ok(())
+}
+
+/// It could not be made: nothing of it stays but its row.
+async fn give_up(state: &State, row: &Row, why: &str) -> anyhow::Result<()> {
+    fail(state, row.id, why).await?;
+    state.live.library.remove(&row.folder).await
 }
 
 /// What is cut from where; `None` when that is gone.

@@ -167,7 +167,7 @@ impl Media {
             live,
             files: Files::new(data_dir).context("the folder of uploads")?,
             making: Arc::new(Semaphore::new(1)),
-            clipping: Arc::new(Semaphore::new(2)),
+            clipping: Arc::new(Semaphore::new(4)),
         };
         let authorizer = Arc::new(Authorizer {
             state: state.clone(),

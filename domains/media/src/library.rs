@@ -191,7 +191,7 @@ pub struct Videos {
     tokens: PlaybackTokens,
     known: moka::future::Cache<String, Option<Known>>,
     /// Texts of captions, by the row and when it was written.
-    texts: moka::future::Cache<(video::VideoId, String, i64), Arc<[Cue]>>,
+    texts: moka::future::Cache<(video::VideoId, String, i64), Option<Arc<[Cue]>>>,
 }
 
 #[derive(Clone)]
@@ -216,16 +216,7 @@ impl Videos {
 
     /// The video that a URL names by its id, or by the folder of its objects; `None` when there is no such video.
     pub async fn open(&self, name: &str, query: Option<&str>) -> Result<Option<Opened>, Arc<Error>> {
-        let look = async {
-            let row = match name.parse::<Id<video::Video>>() {
-                Ok(_) => video::find(&self.db, name).await?,
-                Err(_no_id) => video::by_folder(&self.db, name).await?,
-            };
-            let Some(row) = row.map(Arc::new) else { return Ok(None) };
-            let captions = caption::of(&self.db, row.id).await?.into();
-            Ok(Some(Known { row, captions }))
-        };
-        let Some(Known { row, captions }) = self.known.try_get_with_by_ref(name, look).await? else {
+        let Some(Known { row, captions }) = self.look(name).await? else {
             return Ok(None);
         };
         let decision = if row.visibility() == Visibility::Private {
@@ -250,16 +241,27 @@ impl Videos {
         }))
     }
 
-    /// The text of a video's captions in a language, as they are known now; empty when there are none.
-    pub async fn cues(&self, name: &str, language: &str) -> Result<Arc<[Cue]>, Arc<Error>> {
-        let Some(Some(Known { row, captions })) = self.known.get(name).await else {
-            return Ok(Arc::default());
+    async fn look(&self, name: &str) -> Result<Option<Known>, Arc<Error>> {
+        let look = async {
+            let row = match name.parse::<Id<video::Video>>() {
+                Ok(_) => video::find(&self.db, name).await?,
+                Err(_no_id) => video::by_folder(&self.db, name).await?,
+            };
+            let Some(row) = row.map(Arc::new) else { return Ok(None) };
+            let captions = caption::of(&self.db, row.id).await?.into();
+            Ok(Some(Known { row, captions }))
         };
-        let Some(found) = captions.iter().find(|caption| caption.language == language) else {
-            return Ok(Arc::default());
+        self.known.try_get_with_by_ref(name, look).await
+    }
+
+    /// The text of captions as [`Videos::open`] told them; `None` when others have taken their place.
+    pub async fn cues(&self, name: &str, known: &Caption) -> Result<Option<Arc<[Cue]>>, Arc<Error>> {
+        let Some(Known { row, .. }) = self.look(name).await? else {
+            return Ok(None);
         };
-        let key = (row.id, found.language.clone(), found.created_at);
-        let read = caption::cues(&self.db, row.id, language);
-        self.texts.try_get_with(key, read).await
+        let key = (row.id, known.language.clone(), known.created_at);
+        self.texts
+            .try_get_with(key, caption::cues(&self.db, row.id, known))
+            .await
     }
 }

@@ -4,6 +4,7 @@ use nova_core::clock::Timestamp;
 use nova_domain::db::{Db, Engine, Error, Flag, Id, Tx, UserId};
 use nova_domain::outbox::Job;
 use nova_domain::policy::Visibility;
+use nova_domain::secret::random;
 use serde::{Deserialize, Serialize};
 
 use crate::caption;
@@ -55,6 +56,13 @@ impl Row {
 pub(crate) const COLUMNS: &str = "v.id, v.owner_user_id, v.stream_id, v.source, v.folder, v.title, v.description, v.visibility, v.status, \
                                   v.progress, v.error, v.duration_us, v.width, v.height, v.bytes, v.upload_id, v.created_at, v.clip_of, \
                                   v.clip_start_us, v.clip_end_us, v.reel, v.cover_us, v.storyboard";
+
+/// Where the objects of a new video will lie: nobody can guess it. `kind` is one letter for whoever looks into the store.
+pub(crate) fn new_folder(kind: char) -> String {
+    let bytes = random::<16>();
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    std::iter::once(kind.to_string()).chain(digits).collect()
+}
 
 /// The video with this id.
 pub(crate) async fn find(db: &Db, id: &str) -> Result<Option<Row>, Error> {

@@ -146,6 +146,12 @@ fn a_clip_of_a_recording_is_the_span_asked_for_and_only_its_ends_are_made_anew()
         .join("media/vod")
         .join(own.split('/').next().expect("a folder"));
     assert!(shared_objects(&own) >= 8, "{}", shared_objects(&own));
+    // A clip of a clip is one like any other.
+    let again = cut(&person, id, &json!({ "start": 0.7, "end": 3.9 }));
+    assert_eq!(
+        same_part(&server, again["id"].as_str().expect("an id"), id, (0.7, 3.9)),
+        60
+    );
     let before = clip::packets(&server.url(&format!("/vod/{id}/master.m3u8")), "v");
     person.call("DELETE", &format!("/videos/{source}"), None).is(204);
     until("the source to be gone", 10, || {

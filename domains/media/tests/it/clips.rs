@@ -121,6 +121,47 @@ async fn a_clip_whose_source_is_gone_before_it_is_made_fails_and_can_be_tried_ag
 }
 
 #[tokio::test]
+async fn a_clip_has_the_captions_that_its_source_shows_in_it() {
+    for house in houses(|| StaticAuthorizer::Open).await {
+        let ada = house.person("ada").await;
+        let id = recorded(&house, &ada, "public").await;
+        for (language, text) in [
+            (
+                "en",
+                "WEBVTT\n\n00:01.000 --> 00:02.000\nbefore\n\n00:09.000 --> 00:11.000\nacross\n\n00:12.000 --> 00:13.000\nwithin\n",
+            ),
+            ("de", "WEBVTT\n\n00:01.000 --> 00:02.000\nbefore\n"),
+        ] {
+            let path = format!("/videos/{id}/captions/{language}");
+            assert_eq!(house.send(Some(&ada), "PUT", &path, "text/vtt", text).await.0, 200);
+        }
+        let path = format!("/videos/{id}/clips");
+        let (_, clip) = house.call(Some(&ada), "POST", &path, cut(10.0, 20.0)).await;
+        drained(&house).await;
+        let clip = text(&clip, "id");
+        let opened = house.media.videos.open(clip, None).await.unwrap().unwrap();
+        let known: Vec<_> = opened
+            .captions
+            .iter()
+            .map(|known| (known.language.as_str(), known.cues))
+            .collect();
+        assert_eq!(known, [("en", 2)]);
+        let cues = house
+            .media
+            .videos
+            .cues(clip, &opened.captions[0])
+            .await
+            .unwrap()
+            .unwrap();
+        let shown: Vec<_> = cues
+            .iter()
+            .map(|cue| (cue.start_ms, cue.end_ms, cue.text.as_str()))
+            .collect();
+        assert_eq!(shown, [(0, 1000, "across"), (2000, 3000, "within")]);
+    }
+}
+
+#[tokio::test]
 async fn the_bounds_of_clips() {
     let houses = houses_with(
         || StaticAuthorizer::Open,

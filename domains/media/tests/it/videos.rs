@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nova_core::publish::StaticAuthorizer;
 use nova_domain::http::caller::Caller;
-use nova_media::{Decision, Facts, Kept};
+use nova_media::{Caption, Decision, Facts, Kept};
 use serde_json::{Value, json};
 
 use crate::house::{House, houses, text};
@@ -255,8 +255,13 @@ async fn captions_are_put_listed_replaced_and_removed_by_the_owner() {
         assert_eq!(list(Some(&cast.blocked)).await.0, 404);
         let opened = house.media.videos.open(&id, None).await.unwrap().unwrap();
         assert_eq!(opened.captions.len(), 1);
-        assert_eq!(house.media.videos.cues(&id, "pt-br").await.unwrap().len(), 2);
-        assert!(house.media.videos.cues(&id, "de").await.unwrap().is_empty());
+        let cues = house.media.videos.cues(&id, &opened.captions[0]).await.unwrap();
+        assert_eq!(cues.map(|cues| cues.len()), Some(2));
+        let other = Caption {
+            created_at: 1,
+            ..opened.captions[0].clone()
+        };
+        assert_eq!(house.media.videos.cues(&id, &other).await.unwrap(), None);
         // Others in their place.
         let again = format!("/videos/{id}/captions/pt-br");
         let one = "WEBVTT\n\n00:01.000 --> 00:02.000\nonly\n";

@@ -41,6 +41,7 @@ before(async () => {
     ...'-hide_banner -loglevel error -f lavfi -i testsrc2=size=320x180:rate=30 -f lavfi -i sine=frequency=440 -t 9'.split(' '),
     ...'-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac'.split(' '), join(folder, 'My film.mp4'),
   ]);
+  execFileSync('ffmpeg', [...'-hide_banner -loglevel error -f lavfi -i testsrc2=size=800x600 -frames:v 1'.split(' '), join(folder, 'me.jpg')]);
   await post('/auth/register', { email: 'ada@example.org', username: 'ada', password: PASSWORD });
   await post('/auth/verify-email', { email: 'ada@example.org', code: await mailedCode() });
 });
@@ -142,5 +143,26 @@ test('a passkey and another sign-in open the account, and a film goes up and pla
   await page.waitForFunction(() => document.querySelector('video').currentTime > 1 && document.querySelector('video').videoHeight === 180, undefined, { timeout: 20_000 });
   // Chromium complains of the 403 that this test itself answered.
   assert.deepEqual(complaints.filter((complaint) => !complaint.includes('403')), []);
+  await close();
+});
+
+test('a picture is chosen, shown and removed on the profile page', { skip }, async () => {
+  const { page, complaints, close } = await openPage(browser, DESKTOP, { quiet404: true });
+  await page.goto(`${url}/login?next=/account`);
+  await page.fill('input[name=email_or_username]', 'ada');
+  await page.fill('input[name=password]', PASSWORD);
+  await page.keyboard.press('Enter');
+  for (const name of ['Your picture', 'Your banner']) {
+    await page.getByLabel(name, { exact: true }).setInputFiles(join(folder, 'me.jpg'));
+    await page.getByRole('button', { name: `Remove ${name.toLowerCase()}` }).waitFor();
+  }
+  await page.waitForFunction(() => [...document.querySelectorAll('img.avatar, img.banner')].filter((image) => image.naturalWidth > 0).length === 2);
+  assert.deepEqual(await axeFindings(page), []);
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+  await page.getByRole('button', { name: 'Remove your banner' }).click();
+  await page.getByText('It is removed.').waitFor();
+  const me = await (await fetch(`${url}/api/v1/users/ada`)).json();
+  assert.deepEqual([me.avatar_url !== null, me.banner_url], [true, null]);
+  assert.deepEqual(complaints, []);
   await close();
 });

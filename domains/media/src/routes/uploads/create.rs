@@ -12,14 +12,13 @@ use nova_domain::http::Client;
 use nova_domain::http::limit::Rule;
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::policy::Visibility;
-use nova_domain::secret::random;
 use nova_domain::{Caller, Problem};
 
 use super::{answer, expires, number, speaks_tus, write};
 use crate::domain::State;
 use crate::quota;
 use crate::upload::{Row, UploadId};
-use crate::video::VideoId;
+use crate::video::{self, VideoId};
 
 const PER_ACCOUNT: Rule = Rule::new("uploads.account", 20, 60, Duration::from_secs(3600));
 /// Longest `Upload-Metadata`.
@@ -116,15 +115,13 @@ pub(crate) async fn create(
         return Err(Problem::conflict(most));
     }
     quota::check(&mut tx, &state.config, caller.user, row.length).await?;
-    // Nobody can guess where it will lie.
-    let folder: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
     sqlx::query(
         "INSERT INTO media_videos (id, owner_user_id, stream_id, source, folder, title, description, visibility, status, progress, error, \
          duration_us, width, height, bytes, upload_id, created_at) VALUES ($1, $2, NULL, 'upload', $3, $4, $5, $6, 'uploading', 0, '', 0, 0, 0, 0, $7, $8)",
     )
     .bind(row.video_id)
     .bind(caller.user)
-    .bind(format!("u{folder}"))
+    .bind(video::new_folder('u'))
     .bind(title)
     .bind(description)
     .bind(visibility.as_str())

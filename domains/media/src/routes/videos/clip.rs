@@ -8,7 +8,6 @@ use nova_domain::http::limit::Rule;
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json, Path};
 use nova_domain::policy::Visibility;
-use nova_domain::secret::random;
 use nova_domain::{Caller, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -89,7 +88,7 @@ pub(crate) async fn create(
         "is within the video",
     );
     fields.check(length >= LENGTHS_S.0, "end", "is at least one second behind the start");
-    fields.check(length <= most, "end", &format!("makes it longer than {most} seconds"));
+    fields.check(length <= most, "end", format!("makes it longer than {most} seconds"));
     fields.check(
         body.cover_at >= 0.0 && body.cover_at < length.max(f64::MIN_POSITIVE),
         "cover_at",
@@ -134,8 +133,6 @@ pub(crate) async fn create(
         0
     };
     quota::check(&mut tx, &state.config, caller.user, bytes).await?;
-    // Nobody can guess where it will lie.
-    let folder: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
     sqlx::query(
         "INSERT INTO media_videos (id, owner_user_id, stream_id, source, folder, title, description, visibility, status, progress, error, \
          duration_us, width, height, bytes, created_at, clip_of, clip_start_us, clip_end_us, reel, cover_us) VALUES ($1, $2, $3, 'clip', $4, $5, '', \
@@ -144,7 +141,7 @@ pub(crate) async fn create(
     .bind(clip)
     .bind(caller.user)
     .bind(source.stream_id.as_deref())
-    .bind(format!("c{folder}"))
+    .bind(video::new_folder('c'))
     .bind(title)
     .bind(visibility.as_str())
     .bind(now.0)
