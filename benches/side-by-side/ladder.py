@@ -38,10 +38,15 @@ def by_ffmpeg(folder, seconds):
 
 def likeness(rung, source, begin, seconds):
     """SSIM of a rung, scaled up again, to its source in the same span of media time."""
+    def read(url):
+        # A live list is read from its beginning, and not waited at.
+        from_start = ['-live_start_index', '0'] if url.endswith('.m3u8') else []
+        return [*from_start, '-t', str(begin + seconds + 1), '-copyts', '-i', url]
+
     cut = f'trim=start={begin}:end={begin + seconds},setpts=PTS-STARTPTS'
     graph = f'[0:v]{cut},scale=1920:1080:flags=bicubic[a];[1:v]{cut}[b];[a][b]ssim'
     said = subprocess.run(
-        ['ffmpeg', '-hide_banner', '-nostdin', '-copyts', '-i', rung, '-copyts', '-i', source, '-lavfi', graph, '-f', 'null', '-'],
+        ['ffmpeg', '-hide_banner', '-nostdin', *read(rung), *read(source), '-lavfi', graph, '-f', 'null', '-'],
         capture_output=True, text=True,
     ).stderr
     found = re.search(r'SSIM .*All:([\d.]+)', said)
