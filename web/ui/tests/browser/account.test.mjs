@@ -158,7 +158,7 @@ test('a picture is chosen, shown and removed on the profile page', { skip }, asy
   }
   await page.waitForFunction(() => [...document.querySelectorAll('img.avatar, img.banner')].filter((image) => image.naturalWidth > 0).length === 2);
   assert.deepEqual(await axeFindings(page), []);
-  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT, fullPage: true });
   await page.getByRole('button', { name: 'Remove your banner' }).click();
   await page.getByText('It is removed.').waitFor();
   const me = await (await fetch(`${url}/api/v1/users/ada`)).json();
