@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -177,28 +177,30 @@ fn slow_viewers_hold_up_nobody() {
 }
 
 /// A place to write that runs out and comes back: a small file system where one may be mounted, else a folder that is taken away.
-enum Disk<'a> {
-    Mounted(&'a Path),
-    Folder(&'a Path),
+enum Disk {
+    Mounted(tempfile::TempDir),
+    Folder(PathBuf),
 }
 
-impl<'a> Disk<'a> {
-    fn new(at: &'a Path) -> Self {
+impl Disk {
+    /// One, and a server whose data lies on it.
+    fn with_server(variables: &[(&str, &str)]) -> (Self, Server) {
+        let at = tempfile::tempdir().expect("a folder");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=8m", "nova-test"])
-            .arg(at)
+            .arg(at.path())
             .output();
         if mounted.is_ok_and(|output| output.status.success()) {
-            Self::Mounted(at)
-        } else {
-            Self::Folder(at)
+            let data = tempfile::tempdir_in(at.path()).expect("a folder");
+            return (Self::Mounted(at), Server::start_in(data, variables));
         }
+        (Self::Folder(at.path().to_owned()), Server::start_in(at, variables))
     }
 
     fn fail(&self) {
         match self {
             Self::Mounted(at) => {
-                let mut ballast = std::fs::File::create(at.join("ballast")).expect("a file");
+                let mut ballast = std::fs::File::create(at.path().join("ballast")).expect("a file");
                 while ballast.write_all(&[0; 1024]).is_ok() {}
             }
             Self::Folder(at) => {
@@ -210,7 +212,7 @@ impl<'a> Disk<'a> {
 
     fn mend(&self) {
         match self {
-            Self::Mounted(at) => std::fs::remove_file(at.join("ballast")).expect("removed"),
+            Self::Mounted(at) => std::fs::remove_file(at.path().join("ballast")).expect("removed"),
             Self::Folder(at) => {
                 std::fs::remove_file(at.join("media")).expect("removed");
                 std::fs::rename(at.join("away"), at.join("media")).expect("renamed");
@@ -219,32 +221,21 @@ impl<'a> Disk<'a> {
     }
 }
 
-impl Drop for Disk<'_> {
+impl Drop for Disk {
     fn drop(&mut self) {
         if let Self::Mounted(at) = self {
-            let _unmounted = Command::new("umount").arg("-l").arg(at).status();
+            let _unmounted = Command::new("umount").arg("-l").arg(at.path()).status();
         }
     }
 }
 
 #[test]
 fn a_full_disk_shortens_the_window_until_there_is_space() {
-    let mount = tempfile::tempdir().expect("a folder");
-    let disk = Disk::new(mount.path());
-    let data = tempfile::tempdir_in(mount.path()).expect("a folder");
-    let folder = data.path().to_owned();
-    let disk = match disk {
-        Disk::Folder(_) => Disk::Folder(&folder),
-        mounted @ Disk::Mounted(_) => mounted,
-    };
-    let server = Server::start_in(
-        data,
-        &[
-            ("NOVA_LIVE__SEGMENT_MS", "1000"),
-            ("NOVA_LIVE__WINDOW_S", "10"),
-            ("NOVA_LIVE__MEMORY_S", "4"),
-        ],
-    );
+    let (disk, server) = Disk::with_server(&[
+        ("NOVA_LIVE__SEGMENT_MS", "1000"),
+        ("NOVA_LIVE__WINDOW_S", "10"),
+        ("NOVA_LIVE__MEMORY_S", "4"),
+    ]);
     let _publisher = Publisher::endless(&format!("{}/show", server.rtmp));
     let rendition = &Rendition::all("show", &server.until_live("show"))[0];
     let all_there = |list: &Media| {
@@ -301,24 +292,13 @@ fn a_full_disk_shortens_the_window_until_there_is_space() {
 
 #[test]
 fn a_full_disk_costs_a_recording_what_memory_could_not_hold_and_nothing_else() {
-    let mount = tempfile::tempdir().expect("a folder");
-    let disk = Disk::new(mount.path());
-    let data = tempfile::tempdir_in(mount.path()).expect("a folder");
-    let folder = data.path().to_owned();
-    let disk = match disk {
-        Disk::Folder(_) => Disk::Folder(&folder),
-        mounted @ Disk::Mounted(_) => mounted,
-    };
-    let server = Server::start_in(
-        data,
-        &[
-            ("NOVA_LIVE__SEGMENT_MS", "1000"),
-            ("NOVA_LIVE__WINDOW_S", "6"),
-            ("NOVA_LIVE__MEMORY_S", "4"),
-            ("NOVA_LIVE__RECONNECT_S", "1"),
-            ("NOVA_LIVE__RECORD", "true"),
-        ],
-    );
+    let (disk, server) = Disk::with_server(&[
+        ("NOVA_LIVE__SEGMENT_MS", "1000"),
+        ("NOVA_LIVE__WINDOW_S", "6"),
+        ("NOVA_LIVE__MEMORY_S", "4"),
+        ("NOVA_LIVE__RECONNECT_S", "1"),
+        ("NOVA_LIVE__RECORD", "true"),
+    ]);
     let publisher = Publisher::endless(&format!("{}/show", server.rtmp));
     let rendition = &Rendition::all("show", &server.until_live("show"))[0];
     let until_msn = |msn: u64| {
