@@ -183,6 +183,9 @@ pub struct Opened {
     pub captions: Arc<[Caption]>,
 }
 
+/// Captions that were read: by video, language, and when they were uploaded.
+type Texts = moka::future::Cache<(video::VideoId, String, i64), Option<Arc<[Cue]>>>;
+
 /// Finds videos for the delivery side.
 #[derive(Clone)]
 pub struct Videos {
@@ -191,7 +194,7 @@ pub struct Videos {
     tokens: PlaybackTokens,
     known: moka::future::Cache<String, Option<Known>>,
     /// Texts of captions, by the row and when it was written.
-    texts: moka::future::Cache<(video::VideoId, String, i64), Option<Arc<[Cue]>>>,
+    texts: Texts,
 }
 
 #[derive(Clone)]

@@ -143,6 +143,9 @@ pub(crate) struct House {
     _data: tempfile::TempDir,
 }
 
+/// One line of captions.
+pub(crate) const CAPTIONS: &str = "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n";
+
 pub(crate) const PASSWORD: &str = "a rather long phrase of mine";
 
 impl House {
@@ -352,10 +355,18 @@ impl House {
                     format!(
                         "INSERT INTO media_videos (id, owner_user_id, source, folder, title, description, visibility, status, progress, error, \
                          duration_us, width, height, bytes, upload_id, created_at) VALUES ('{id}', '{user}', 'upload', 'u{id}', 'A film', '', \
-                         '{visibility}', '{status}', 0, '', 0, 0, 0, 0, '{upload}', {now})"
+                         '{visibility}', '{status}', 0, '', 60000000, 0, 0, 0, '{upload}', {now})"
                     )
                 })
                 .await
+            }
+            "captioned" => {
+                let video = Box::pin(self.make("video", owner, other, moderator)).await;
+                let path = format!("/api/v1/videos/{video}/captions/en");
+                let captions = (Some("text/vtt"), CAPTIONS.to_owned());
+                let (status, answer) = self.send(Some(&owner.token), "PUT", &path, captions, &[]).await;
+                assert_eq!(status, 200, "{answer}");
+                video
             }
             "upload" => {
                 self.run(&format!("DELETE FROM media_uploads WHERE owner_user_id = '{user}'"))

@@ -5,7 +5,7 @@ use nova_core::clock::Timestamp;
 use nova_domain::http::caller::Proof;
 use nova_domain::{Role, testing};
 
-use crate::house::{House, PASSWORD, Person};
+use crate::house::{CAPTIONS, House, PASSWORD, Person};
 
 /// Who asks. `other` knows nobody, `blocked` is blocked by the owner, `suspended` is another one who is suspended; `stale` is the owner who proved
 /// who they are too long ago for what is sensitive, `token` the owner by a personal access token for everything.
@@ -432,6 +432,24 @@ const MEDIA: &[Line] = &[
         r#"{"target_type":"video","target_id":"{draft}","reason":"spam"}"#,
         [401, 422, 404, 404, 403, 404, 404, 422, 422],
     ),
+    (
+        "POST",
+        "/videos/{video}/clips",
+        r#"{"start":0,"end":2}"#,
+        [401, 201, 201, 404, 403, 201, 201, 201, 201],
+    ),
+    (
+        "POST",
+        "/videos/{private_video}/clips",
+        r#"{"start":0,"end":2}"#,
+        [401, 201, 404, 404, 403, 403, 403, 201, 201],
+    ),
+    ("GET", "/reels", "", all(200)),
+    ("GET", "/videos/{video}/captions", "", PUBLIC),
+    ("GET", "/videos/{private_video}/captions", "", PRIVATE),
+    ("PUT", "/videos/{video}/captions/en", "captions", owned(200)),
+    ("PUT", "/videos/{private_video}/captions/en", "captions", hidden(200)),
+    ("DELETE", "/videos/{captioned}/captions/en", "", owned(204)),
 ];
 
 /// The people of one line.
@@ -532,6 +550,7 @@ async fn ask(house: &House, cast: &Cast, caller: Option<&Person>, (method, path,
     let (kind, body) = match body.as_str() {
         "" => (None, body),
         "picture" => (Some("image/png"), body),
+        "captions" => (Some("text/vtt"), CAPTIONS.to_owned()),
         "piece" => (Some("application/offset+octet-stream"), body),
         form if form.starts_with("form:") => (
             Some("application/x-www-form-urlencoded"),
