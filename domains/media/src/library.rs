@@ -191,8 +191,11 @@ pub struct Videos {
     tokens: PlaybackTokens,
     known: moka::future::Cache<String, Option<Known>>,
     /// Texts of captions, by the row and when it was written.
-    texts: moka::future::Cache<(video::VideoId, String, i64), Option<Arc<[Cue]>>>,
+    texts: moka::future::Cache<TextOf, Option<Arc<[Cue]>>>,
 }
+
+/// The video, the language, and when it was written.
+type TextOf = (video::VideoId, String, i64);
 
 #[derive(Clone)]
 struct Known {
