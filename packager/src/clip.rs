@@ -91,6 +91,8 @@ pub struct End {
 pub enum Cut {
     /// Nothing of it is left out: it is shared after all.
     Whole,
+    /// All of it is left out: a gap is where it was.
+    Nothing,
     /// These frames stay as they are.
     Frames(Vec<Frame>),
     /// These pictures have to be encoded first.
@@ -144,10 +146,18 @@ impl Clip {
         if start_us < 0 || end_us <= start_us {
             return Err(Error::Nothing);
         }
-        let (first, from_us) = place(&leader.segments, start_us, false)?;
+        let (mut first, mut from_us) = place(&leader.segments, start_us, false)?;
         let (last, until_us) = place(&leader.segments, end_us, true)?;
         if (last, until_us.unwrap_or(i64::MAX)) <= (first, from_us.unwrap_or(i64::MIN)) {
             return Err(Error::Nothing);
+        }
+        // A segment that was cut without a keyframe (conformance 46) is not where anybody can begin.
+        let begins = |msn: u64| {
+            let segment = leader.segments.iter().find(|segment| segment.msn == msn);
+            segment.is_none_or(|segment| segment.independent || segment.gap)
+        };
+        while !begins(first) {
+            (first, from_us) = (first - 1, None);
         }
         let all_periods = source.periods();
         let track_of = |index: usize, header: usize| {
@@ -166,7 +176,9 @@ impl Clip {
             chosen.iter().all(|index| {
                 let mut segments = views[*index].segments.iter();
                 let segment = segments.find(|segment| segment.msn == msn);
-                segment.is_none_or(|segment| can_be_cut(&track_of(*index, segment.init)))
+                segment.is_none_or(|segment| {
+                    segment.gap || segment.independent && can_be_cut(&track_of(*index, segment.init))
+                })
             })
         };
         let (from_us, until_us) = (from_us.filter(|_| exact(first)), until_us.filter(|_| exact(last)));
@@ -253,7 +265,16 @@ impl Clip {
         if !track.is_video() {
             let length = |frame: &Frame| i64::from(frame.duration.unwrap_or(0));
             let stays = |frame: &Frame| frame.dts + length(frame) > from && frame.dts < until;
-            return Ok(Cut::Frames(frames.into_iter().filter(stays).collect()));
+            let frames: Vec<Frame> = frames.into_iter().filter(stays).collect();
+            if frames.is_empty() {
+                let entry = &mut self.renditions[end.rendition].segments[end.index];
+                let ends = (entry.start + i64::from(entry.duration)).min(until);
+                entry.start = entry.start.max(from);
+                entry.duration = u32::try_from(ends - entry.start).unwrap_or(0).max(1);
+                (entry.gap, entry.size) = (true, 0);
+                return Ok(Cut::Nothing);
+            }
+            return Ok(Cut::Frames(frames));
         }
         let mut times: Vec<i64> = frames.iter().map(Frame::pts).collect();
         let in_order = times.is_sorted();

@@ -102,7 +102,7 @@ async fn make_end(
 ) -> Result<Option<(String, Bytes)>, MakeError> {
     let segment = library.get(&end.key).await.map_err(gone)?;
     let recode = match clip.cut(end, &segment).map_err(machine)? {
-        clip::Cut::Whole => return Ok(None),
+        clip::Cut::Whole | clip::Cut::Nothing => return Ok(None),
         clip::Cut::Frames(frames) => return Ok(Some(clip.put(end, &frames, None).map_err(machine)?)),
         clip::Cut::Recode(recode) => recode,
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nova_core::delivery::{Presentation, Reply};
 use nova_core::live::Item;
-use nova_core::media::{Frame, Track, rescale};
+use nova_core::media::{Frame, Track, TrackId, rescale};
 use nova_packager::avc::Record;
 use nova_packager::clip::{Clip, Cut, Error, Moment};
 use nova_packager::fmp4::read;
@@ -69,7 +69,7 @@ fn make(live: &Live, source: &Recording, start_us: i64, end_us: i64) -> Result<M
     for end in &ends {
         let segment = &live.objects[&end.key];
         let (name, bytes) = match clip.cut(end, segment)? {
-            Cut::Whole => continue,
+            Cut::Whole | Cut::Nothing => continue,
             Cut::Frames(frames) => clip.put(end, &frames, None)?,
             Cut::Recode(recode) => {
                 recoded += 1;
@@ -156,6 +156,54 @@ fn what_cannot_be_made_anew_is_cut_at_borders_of_segments() {
     let made = make(&live, &source, 2_500_000, 5_200_000).unwrap();
     assert_eq!((made.recoded, made.objects.len()), (0, made.shared));
     assert_eq!(made.recording.duration_us() / 1000, 4000);
+}
+
+/// What was pushed of these spans (milliseconds): whether there is a keyframe each two seconds, and what kinds of frames.
+fn recorded(spans: &[(i64, i64, bool, &[TrackId])]) -> (Live, Recording) {
+    let mut live = Live::new(crate::support::CONFIG);
+    let mut recorder = Recorder::new(live.packager.stream().clone());
+    let mut journal = String::new();
+    live.epoch(&[plain_video(), audio()], 0, false);
+    for (from, to, keyframes, kinds) in spans {
+        for at in (*from..*to).step_by(500) {
+            live.run(at, at + 500, if *keyframes && at % 2000 == 0 { 15 } else { 0 }, kinds);
+            journal += &recorder.observe();
+        }
+    }
+    live.push(Item::End);
+    journal += &recorder.finish();
+    (live, Recording::read(&journal).unwrap())
+}
+
+#[test]
+fn a_clip_begins_where_somebody_can_begin() {
+    // From 6 s on there is no keyframe, and segments are cut at the limit.
+    let both: &[TrackId] = &[VIDEO, AUDIO];
+    let (live, source) = recorded(&[(0, 6_000, true, both), (6_000, 14_000, false, both)]);
+    let view = source.stream().renditions()[0].view();
+    assert!(view.segments.iter().any(|segment| !segment.independent));
+    let made = make(&live, &source, 11_000_000, 12_500_000).unwrap();
+    let pictures = frames(&made, 0);
+    assert!(
+        pictures[0].keyframe && pictures[0].dts <= 11 * 90_000,
+        "{}",
+        pictures[0].dts
+    );
+    assert_eq!(made.recoded, 0);
+}
+
+#[test]
+fn where_the_sound_was_silent_a_clip_has_a_gap() {
+    let (live, source) = recorded(&[
+        (0, 4_000, true, &[VIDEO, AUDIO]),
+        (4_000, 4_500, true, &[VIDEO, AUDIO]),
+        (4_500, 9_000, true, &[VIDEO]),
+    ]);
+    let made = make(&live, &source, 5_200_000, 8_500_000).unwrap();
+    assert_eq!(frames(&made, 0).len(), 99);
+    assert!(frames(&made, 1).is_empty());
+    let view = made.recording.stream().renditions()[1].view();
+    assert!(view.segments.iter().all(|segment| segment.gap));
 }
 
 #[test]

@@ -136,6 +136,16 @@ fn a_clip_of_a_recording_is_the_span_asked_for_and_only_its_ends_are_made_anew()
         let picture = server.get(&format!("/vod/{id}/thumbnail.jpg")).ok();
         assert!(picture.body.starts_with(&[0xff, 0xd8, 0xff]));
     }
+    // What was made anew shows what the source shows, picture by picture.
+    let url = |id: &str| server.url(&format!("/vod/{id}/master.m3u8"));
+    let made = cut(&person, &source, &json!({ "start": 1.5, "end": 6.2 }));
+    let made = url(made["id"].as_str().expect("an id"));
+    for (from, count) in [(0, 15), (135, 6)] {
+        let part = |first: u32| format!("trim=start_frame={first}:end_frame={}", first + count);
+        let alike = ssim((&made, &part(from)), (&url(&source), &part(from + 45)), count);
+        assert!(alike > 0.97, "{count} pictures from {from}: {alike}");
+        eprintln!("{count} pictures from {from}: {alike}");
+    }
     // What is shared is one file with two names, and stays when the source goes.
     let shown = cut(&person, &source, &json!({ "start": 1.5, "end": 6.2 }));
     let id = shown["id"].as_str().expect("an id");
@@ -186,19 +196,15 @@ fn a_clip_of_what_is_on_air_may_end_a_little_ahead() {
     );
 }
 
-/// How alike two pictures are: 1 is the same.
-fn ssim(jpeg: &Path, film: &Path, filter: &str) -> f64 {
+/// How alike the first pictures of two films are: 1 is the same.
+fn ssim(one: (&str, &str), other: (&str, &str), count: u32) -> f64 {
     let mut command = std::process::Command::new("ffmpeg");
-    command.args(["-v", "info", "-i"]).arg(jpeg).arg("-i").arg(film);
-    command.args([
-        "-lavfi",
-        &format!("[1:v]{filter}[b];[0:v]scale=180:320[a];[a][b]ssim"),
-        "-frames:v",
-        "1",
-        "-f",
-        "null",
-        "-",
-    ]);
+    command.args(["-v", "info", "-i", one.0, "-i", other.0]);
+    let filter = format!(
+        "[0:v]{},setpts=PTS-STARTPTS,settb=1/90000[a];[1:v]{},setpts=PTS-STARTPTS,settb=1/90000[b];[a][b]ssim",
+        one.1, other.1
+    );
+    command.args(["-lavfi", &filter, "-frames:v", &count.to_string(), "-f", "null", "-"]);
     let said = String::from_utf8_lossy(&clip::run(&mut command).stderr).into_owned();
     let all = said.rsplit_once("All:").and_then(|(_, rest)| rest.split(' ').next());
     all.and_then(|text| text.parse().ok())
@@ -239,11 +245,12 @@ fn a_reel_of_an_upload_has_every_rung_and_an_upright_cover_of_its_time() {
     let jpeg = folder.path().join("cover.jpg");
     std::fs::write(&jpeg, server.get(&format!("/vod/{id}/thumbnail.jpg")).ok().body).expect("a file");
     // The middle of the film's picture at 2.6 + 3.1 s, and no other.
+    let (jpeg, film) = (jpeg.to_str().expect("a path"), film.to_str().expect("a path"));
     let at = |seconds: f64| {
         ssim(
-            &jpeg,
-            &film,
-            &format!("trim=start={seconds},setpts=PTS-STARTPTS,crop=180:320"),
+            (jpeg, "scale=180:320"),
+            (film, &format!("trim=start={seconds},crop=180:320")),
+            1,
         )
     };
     let (then, later) = (at(5.7), at(6.7));
