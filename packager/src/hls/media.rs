@@ -87,7 +87,9 @@ impl MediaPlaylist<'_> {
         if skipped > 0 {
             let _infallible = writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}");
         }
-        let mut init = skipped.checked_sub(1).map(|last| listed[last].init);
+        // A delta update says again which header its first segment needs: Shaka 5.2 does not carry it on from the skipped ones, and gives a decoder
+        // pictures without their header.
+        let mut init = None;
         let first_with_parts = if view.ended { listed.len() } else { first_with_parts };
         self.segments(&mut out, skipped, first_with_parts, &mut init);
         if view.ended {
