@@ -10,7 +10,7 @@ use bytes::Bytes;
 const WATCHED_EVERY_US: i64 = 5_000_000;
 /// Between two pictures when nobody does.
 const UNWATCHED_EVERY_US: i64 = 60_000_000;
-/// For so long after a look somebody is taken to look: the pages ask again well within it.
+/// For so long after a look somebody is taken to look.
 const ATTENTION_US: i64 = 30_000_000;
 /// Pictures that are made at the first rate whoever looks: a recording keeps the second one.
 const AT_THE_BEGINNING: u32 = 2;
