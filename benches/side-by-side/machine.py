@@ -51,12 +51,18 @@ def cpu_seconds(pid):
 
 
 def resident_mib(pid):
+    """Memory of the family. Of files without a name all pages count, whether a process has looked at them or only a socket has."""
     kib = 0
     for one in family(pid):
         try:
             with open(f'/proc/{one}/status') as file:
-                kib += sum(int(line.split()[1]) for line in file if line.startswith('VmRSS:'))
-        except OSError:
+                fields = dict(line.split(':', 1) for line in file)
+            kib += int(fields['VmRSS'].split()[0]) - int(fields['RssShmem'].split()[0])
+            for number in os.listdir(f'/proc/{one}/fd'):
+                path = f'/proc/{one}/fd/{number}'
+                if os.readlink(path).startswith('/memfd:'):
+                    kib += os.stat(path).st_blocks / 2
+        except (OSError, KeyError):
             pass
     return kib / 1024
 

@@ -271,7 +271,7 @@ impl Clip {
                 let ends = (entry.start + i64::from(entry.duration)).min(until);
                 entry.start = entry.start.max(from);
                 entry.duration = u32::try_from(ends - entry.start).unwrap_or(0).max(1);
-                (entry.gap, entry.size) = (true, 0);
+                (entry.gap, entry.size, entry.first_picture) = (true, 0, 0);
                 return Ok(Cut::Nothing);
             }
             return Ok(Cut::Frames(frames));
@@ -331,7 +331,7 @@ impl Clip {
         entry.start = shown;
         entry.duration = durations.iter().fold(0, |sum: u32, ticks| sum.saturating_add(*ticks));
         entry.independent = first.keyframe;
-        let bytes = Chunk {
+        let chunk = Chunk {
             sequence: u32::try_from(entry.msn & 0xffff_ffff).unwrap_or(0),
             decode_time: first.dts.max(0).cast_unsigned(),
             frames,
@@ -340,11 +340,11 @@ impl Clip {
             wall_time: shown.max(0).cast_unsigned(),
             starts_segment: true,
             roll_group: track.codec == Codec::Opus,
-        }
-        .to_bytes();
-        entry.size = bytes.len() as u64;
+        };
+        let written = chunk.write(track.is_video() && first.keyframe);
+        (entry.size, entry.first_picture) = (written.bytes.len() as u64, written.apart);
         let msn = entry.msn;
-        Ok((part.object(msn), bytes))
+        Ok((part.object(msn), written.bytes))
     }
 
     /// The clip's index, once every end was put: it is a recording that has ended. `prefix` is where its objects lie.

@@ -182,12 +182,14 @@ impl TrackWriter {
             starts_segment: self.open.parts.is_empty(),
             roll_group: self.track.codec == Codec::Opus,
         };
+        let written = chunk.write(chunk.starts_segment && first.keyframe && self.track.is_video());
         let part = Part {
             duration: u32::try_from(self.part_ticks).unwrap_or(u32::MAX),
             independent: first.keyframe,
-            bytes: chunk.to_bytes(),
+            first_picture: written.apart,
+            bytes: written.bytes,
         };
-        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence = self.sequence.wrapping_add(written.chunks);
         self.open_frames += u32::try_from(self.part.len()).unwrap_or(0);
         self.open.parts.push(part);
         if self.total_ticks == 0 {
@@ -978,7 +980,7 @@ impl Packager {
         let segment = Arc::new(Segment::finish(
             &track.open,
             u32::try_from(duration).unwrap_or(u32::MAX),
-            track.track.timescale,
+            &track.track,
             key,
         ));
         track.measure(&segment);

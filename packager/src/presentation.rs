@@ -6,6 +6,7 @@
 //! | `thumbnail.jpg`, `storyboard.vtt` | of a recording: its picture, its pictures in small |
 //! | `{id}/storyboard/{n}.jpg` | of a recording: the sheets of small pictures |
 //! | `{id}/{rendition}.m3u8` | media playlist |
+//! | `{id}/{rendition}-iframes.m3u8` | its I-frames |
 //! | `{id}/{rendition}/init-{n}.mp4` | CMAF header |
 //! | `{id}/{rendition}/{msn}.m4s` | segment; while it grows, its chunks as they come |
 //! | `{id}/{rendition}/{msn}.{part}.m4s` | part |
@@ -26,7 +27,7 @@ use nova_core::media::rescale;
 use crate::captioned::Captions;
 use crate::dash::mpd::Mpd;
 use crate::hls::media::MediaPlaylist;
-use crate::hls::multivariant;
+use crate::hls::{iframes, multivariant};
 use crate::rendition::{Edge, Places, Rendition, View, Waiting};
 use crate::stream::{Stream, Timing};
 
@@ -78,12 +79,17 @@ impl Presentation for Stream {
                 None => return Reply::NotFound,
             },
         };
+        let (name, list) = match name.strip_suffix(iframes::SUFFIX) {
+            Some(name) if object.is_none() => (name, List::Iframes),
+            _ => (name, List::Media),
+        };
         let renditions = self.peek_renditions();
         let Some(rendition) = renditions.iter().find(|rendition| rendition.name == name) else {
             return Reply::NotFound;
         };
         match object {
-            None => self.media_playlist(timing, rendition, query),
+            None if list == List::Iframes && !rendition.peek().track.is_video() => Reply::NotFound,
+            None => self.media_playlist(timing, rendition, list, query),
             Some(object) => self.object(timing, rendition, object),
         }
     }
@@ -93,6 +99,10 @@ impl Presentation for Stream {
             .strip_prefix(self.id())
             .and_then(|rest| rest.strip_prefix('/'))
             .and_then(|rest| rest.strip_suffix(".m3u8"));
+        let (name, list) = match name.and_then(|name| name.strip_suffix(iframes::SUFFIX)) {
+            Some(name) => (Some(name), List::Iframes),
+            None => (name, List::Media),
+        };
         let renditions = self.peek_renditions();
         let away = name
             .and_then(|name| renditions.iter().find(|rendition| rendition.name == name))
@@ -100,7 +110,7 @@ impl Presentation for Stream {
         match (away, self.timing()) {
             // The publisher is away: the list will not grow for a while, and saying so keeps players from giving up.
             (Some(rendition), Some(timing)) => {
-                Reply::Text(self.text_of(timing, rendition, &rendition.peek(), false, false))
+                Reply::Text(self.text_of(timing, rendition, &rendition.peek(), list, false))
             }
             _ => Reply::Busy,
         }
@@ -109,6 +119,15 @@ impl Presentation for Stream {
     fn audience(&self) -> &Audience {
         &self.viewers
     }
+}
+
+/// Which list of a rendition is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Media,
+    /// With what was skipped left out.
+    Delta,
+    Iframes,
 }
 
 /// The low-latency directives of a playlist request (RFC 8216bis 6.2.5).
@@ -168,7 +187,7 @@ impl Stream {
         }
     }
 
-    fn media_playlist(&self, timing: Timing, rendition: &Arc<Rendition>, query: Option<&str>) -> Reply {
+    fn media_playlist(&self, timing: Timing, rendition: &Arc<Rendition>, list: List, query: Option<&str>) -> Reply {
         let directives = match query.map(Directives::parse) {
             None => Directives::default(),
             Some(Ok(directives)) => directives,
@@ -208,7 +227,11 @@ impl Stream {
             };
             return self.wait(timing, rendition, wanted);
         }
-        Reply::Text(self.text_of(timing, rendition, &view, directives.msn.is_some(), directives.skip))
+        let list = match list {
+            List::Media if directives.skip => List::Delta,
+            list => list,
+        };
+        Reply::Text(self.text_of(timing, rendition, &view, list, directives.msn.is_some()))
     }
 
     /// The rendering of a view, made by whoever asks first and shared by the rest.
@@ -217,11 +240,21 @@ impl Stream {
         timing: Timing,
         rendition: &Arc<Rendition>,
         view: &View,
+        list: List,
         blocking: bool,
-        skip: bool,
     ) -> Arc<Text> {
-        let slot = usize::from(blocking) + 2 * usize::from(skip);
+        let slot = usize::from(blocking)
+            + match list {
+                List::Media => 0,
+                List::Delta => 2,
+                List::Iframes => 4,
+            };
         let text = view.text[slot].get_or_init(|| {
+            let kind = TextKind::Media { blocking };
+            let done = |plain: String| Arc::new(Text::new(kind, plain.into(), Self::target(timing), view.ended));
+            if list == List::Iframes {
+                return done(iframes::render(&rendition.name, view, timing, self.is_recorded()));
+            }
             let renditions = self.peek_renditions();
             let reports: Vec<(&str, u64, Option<usize>)> = renditions
                 .iter()
@@ -238,9 +271,8 @@ impl Stream {
                 reports: &reports,
                 recorded: self.is_recorded(),
             }
-            .render(skip);
-            let kind = TextKind::Media { blocking };
-            Arc::new(Text::new(kind, plain.into(), Self::target(timing), view.ended))
+            .render(list == List::Delta);
+            done(plain)
         });
         Arc::clone(text)
     }

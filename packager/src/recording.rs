@@ -153,6 +153,9 @@ pub(crate) struct SegmentEntry {
     pub(crate) gap: bool,
     pub(crate) wall: i64,
     pub(crate) size: u64,
+    /// Missing in indexes of before there were lists of I-frames.
+    #[serde(default)]
+    pub(crate) first_picture: u32,
 }
 
 impl SegmentEntry {
@@ -165,6 +168,7 @@ impl SegmentEntry {
             && i64::from(self.duration) <= DAY_S * second
             && (0..=LAST_WALL).contains(&self.wall)
             && self.size < 1 << 40
+            && u64::from(self.first_picture) <= self.size
     }
 
     /// `lost` was never stored: what stands for it is a gap (conformance 68).
@@ -181,6 +185,7 @@ impl SegmentEntry {
             gap: segment.gap || lost,
             wall: segment.wall.0,
             size: if lost { 0 } else { segment.size },
+            first_picture: if lost { 0 } else { segment.first_picture },
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Part {
     pub duration: u32,
     /// Starts with a sync sample.
     pub independent: bool,
+    /// Bytes of its first chunk, if that is the segment's first picture and stands by itself; else 0.
+    pub first_picture: u32,
     /// The chunk.
     pub bytes: Bytes,
 }
@@ -45,6 +47,8 @@ pub struct Segment {
     pub parts: Vec<PartInfo>,
     /// Starts with a sync sample.
     pub independent: bool,
+    /// Bytes of its first chunk, if that is one picture that stands by itself; else 0.
+    pub first_picture: u32,
     /// The first segment of an epoch that is a discontinuity.
     pub discontinuity: bool,
     /// Number of the header its samples need.
@@ -76,7 +80,7 @@ pub struct PartInfo {
 
 impl Segment {
     /// The finished form of an open segment.
-    pub(crate) fn finish(open: &OpenSegment, duration: u32, timescale: u32, key: String) -> Self {
+    pub(crate) fn finish(open: &OpenSegment, duration: u32, track: &Track, key: String) -> Self {
         let mut offset = 0;
         let parts = open
             .parts
@@ -97,9 +101,10 @@ impl Segment {
             msn: open.msn,
             start: open.start,
             duration,
-            timescale,
+            timescale: track.timescale,
             parts,
             independent: open.parts.first().is_some_and(|part| part.independent),
+            first_picture: open.parts.first().map_or(0, |part| part.first_picture),
             discontinuity: open.discontinuity,
             init: open.init,
             wall: open.wall,
@@ -120,6 +125,7 @@ impl Segment {
             timescale: entry.timescale,
             parts: Vec::new(),
             independent: entry.independent,
+            first_picture: entry.first_picture,
             discontinuity: entry.discontinuity,
             init: entry.header,
             wall: Timestamp(entry.wall),
@@ -212,8 +218,8 @@ pub struct View {
     pub ended: bool,
     /// The publisher is away.
     pub offline: bool,
-    /// Rendered on first request: whole, and as a delta update.
-    pub(crate) text: [OnceLock<Arc<Text>>; 4],
+    /// Rendered on first request: whole, as a delta update, and the list of I-frames; each for those who blocked and those who did not.
+    pub(crate) text: [OnceLock<Arc<Text>>; 6],
 }
 
 impl View {

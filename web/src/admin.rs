@@ -34,6 +34,7 @@ pub(crate) fn health(shutdown: &Shutdown) -> Router {
 /// | --- | --- |
 /// | `nova_streams` by `status` | broadcasts in each state |
 /// | `nova_viewers` | viewers of all streams |
+/// | `nova_media_memory_bytes` | memory of parts and segments that sockets take without a copy |
 pub(crate) fn router(shutdown: &Shutdown, handle: PrometheusHandle, live: Arc<LiveService>, clock: Clock) -> Router {
     health(shutdown).route(
         "/metrics",
@@ -54,6 +55,11 @@ pub(crate) fn router(shutdown: &Shutdown, handle: PrometheusHandle, live: Arc<Li
                 None,
                 streams.iter().map(|live| live.stream.audience().count(now_s)).sum(),
             );
+            set(
+                "nova_media_memory_bytes",
+                None,
+                usize::try_from(nova_pages::in_use()).unwrap_or(usize::MAX),
+            );
             let text = handle.render();
             async move { text }
         }),
@@ -65,5 +71,9 @@ fn set(name: &'static str, status: Option<&'static str>, value: usize) {
         Some(status) => metrics::gauge!(name, "status" => status),
         None => metrics::gauge!(name),
     };
-    gauge.set(u32::try_from(value).map_or(f64::INFINITY, f64::from));
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and bytes of one machine are below 2^52"
+    )]
+    gauge.set(value as f64);
 }

@@ -31,6 +31,8 @@ use tower::ServiceExt;
 
 use crate::addresses::Addresses;
 use crate::quiet::{Activity, Open, Watched};
+#[cfg(target_os = "linux")]
+use crate::socket::MediaSocket;
 use crate::tls::Certificates;
 
 /// Time without an acknowledgement after which a peer counts as gone.
@@ -93,6 +95,9 @@ impl Server {
         let _best_effort = options.set_tcp_user_timeout(Some(VANISHED_AFTER));
         let _best_effort = options.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(VANISHED_AFTER));
         match tls {
+            #[cfg(target_os = "linux")]
+            None => self.http(MediaSocket(socket), peer, false).await,
+            #[cfg(not(target_os = "linux"))]
             None => self.http(socket, peer, false).await,
             Some(certificates) => {
                 let handshake = certificates.acceptor().accept(socket);

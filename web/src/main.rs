@@ -23,6 +23,8 @@ mod platform;
 mod publish;
 mod quiet;
 mod serve;
+#[cfg(target_os = "linux")]
+mod socket;
 mod still;
 mod storyboard;
 mod tls;

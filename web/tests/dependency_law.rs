@@ -6,12 +6,13 @@ use std::process::Command;
 /// Which of Nova's crates each may use directly. What is not listed here may not exist.
 const LAW: &[(&str, &[&str])] = &[
     ("nova-core", &[]),
+    ("nova-pages", &[]),
     ("nova-ingest", &["nova-core"]),
-    ("nova-packager", &["nova-core"]),
+    ("nova-packager", &["nova-core", "nova-pages"]),
     ("nova-transcode", &["nova-core"]),
     ("nova-picture", &["nova-core"]),
     ("nova-transcode-worker", &["nova-core", "nova-transcode"]),
-    ("nova-cdn", &["nova-core"]),
+    ("nova-cdn", &["nova-core", "nova-pages"]),
     ("nova-domain", &["nova-core"]),
     ("nova-identity", &["nova-core", "nova-domain"]),
     ("nova-users", &["nova-core", "nova-domain"]),
@@ -20,6 +21,7 @@ const LAW: &[(&str, &[&str])] = &[
         "nova",
         &[
             "nova-core",
+            "nova-pages",
             "nova-ingest",
             "nova-packager",
             "nova-transcode",
@@ -51,6 +53,7 @@ const OWNERS: &[(&str, &[&str])] = &[
 const NOWHERE_UNDER: &[(&[&str], &[&str])] = &[(
     &[
         "nova-core",
+        "nova-pages",
         "nova-ingest",
         "nova-packager",
         "nova-transcode",

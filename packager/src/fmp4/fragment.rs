@@ -1,5 +1,7 @@
 //! One CMAF chunk: `prft`, `moof`, `mdat` (ISO/IEC 23000-19 7.3.2.3, conformance 71, 72, 74). The first chunk of a segment carries `styp`.
 
+use std::io::IoSlice;
+
 use bytes::Bytes;
 use nova_core::clock::Timestamp;
 use nova_core::media::Frame;
@@ -35,11 +37,75 @@ pub struct Chunk<'a> {
     pub roll_group: bool,
 }
 
+/// Frames as bytes.
+#[derive(Debug)]
+pub struct Written {
+    /// One chunk, or two.
+    pub bytes: Bytes,
+    /// How many.
+    pub chunks: u32,
+    /// Length of the first, if it was asked to be apart, else 0.
+    pub apart: u32,
+}
+
 impl Chunk<'_> {
     /// The bytes of the chunk: the one copy a payload sees on its way to viewers.
     pub fn to_bytes(&self) -> Bytes {
+        let head = self.head(true);
+        let payloads = self.frames.iter().map(|frame| IoSlice::new(&frame.payload));
+        let pieces: Vec<_> = std::iter::once(IoSlice::new(&head)).chain(payloads).collect();
+        nova_pages::gather(&pieces)
+    }
+
+    /// The same, and with `first_apart` the first frame is a chunk of its own, so that it can be shown without anything of the others (which is
+    /// what a list of I-frames is for).
+    pub fn write(&self, first_apart: bool) -> Written {
+        let whole = |apart: bool| {
+            let bytes = self.to_bytes();
+            Written {
+                apart: u32::try_from(bytes.len()).ok().filter(|_| apart).unwrap_or(0),
+                chunks: 1,
+                bytes,
+            }
+        };
+        let ([first, rest @ ..], [its_duration, durations @ ..]) = (self.frames, self.durations) else {
+            return whole(false);
+        };
+        let Some(second) = rest.first().filter(|_| first_apart) else {
+            return whole(first_apart);
+        };
+        let apart = Chunk {
+            frames: std::slice::from_ref(first),
+            durations: std::slice::from_ref(its_duration),
+            ..*self
+        };
+        let behind = Chunk {
+            sequence: self.sequence.wrapping_add(1),
+            decode_time: second.dts.max(0).cast_unsigned(),
+            frames: rest,
+            durations,
+            starts_segment: false,
+            ..*self
+        };
+        // The first chunk's clock reading serves both.
+        let heads = [apart.head(true), behind.head(false)];
+        let payloads = rest.iter().map(|frame| IoSlice::new(&frame.payload));
+        let pieces: Vec<_> = [&heads[0], &*first.payload, &heads[1]]
+            .map(IoSlice::new)
+            .into_iter()
+            .chain(payloads)
+            .collect();
+        Written {
+            bytes: nova_pages::gather(&pieces),
+            chunks: 2,
+            apart: u32::try_from(heads[0].len() + first.payload.len()).unwrap_or(0),
+        }
+    }
+
+    /// Everything before the payloads.
+    fn head(&self, clock: bool) -> Vec<u8> {
         let payload: usize = self.frames.iter().map(|frame| frame.payload.len()).sum();
-        let mut out = Vec::with_capacity(payload + 208 + 16 * self.frames.len());
+        let mut out = Vec::with_capacity(208 + 16 * self.frames.len());
         if self.starts_segment {
             write_box(&mut out, b"styp", |out| {
                 out.extend_from_slice(b"cmfs");
@@ -50,11 +116,13 @@ impl Chunk<'_> {
             });
         }
         // Flag 24: a consistent relation to the time of capture (14496-12 8.16.5).
-        write_full_box(&mut out, b"prft", 1, 24, |out| {
-            put_u32(out, TRACK_NUMBER);
-            put_u64(out, ntp(self.wall));
-            put_u64(out, self.wall_time);
-        });
+        if clock {
+            write_full_box(&mut out, b"prft", 1, 24, |out| {
+                put_u32(out, TRACK_NUMBER);
+                put_u64(out, ntp(self.wall));
+                put_u64(out, self.wall_time);
+            });
+        }
         let moof = out.len();
         let mut data_offset = 0;
         write_box(&mut out, b"moof", |out| {
@@ -77,10 +145,7 @@ impl Chunk<'_> {
         out[data_offset..data_offset + 4].copy_from_slice(&offset.to_be_bytes());
         put_u32(&mut out, u32::try_from(payload + 8).unwrap_or(u32::MAX));
         out.extend_from_slice(b"mdat");
-        for frame in self.frames {
-            out.extend_from_slice(&frame.payload);
-        }
-        Bytes::from(out)
+        out
     }
 
     fn uniform_duration(&self) -> Option<u32> {

@@ -171,7 +171,7 @@ mod tests {
                     starts_segment: number == 0,
                     roll_group: number % 2 == 1,
                 };
-                bytes.extend_from_slice(&chunk.to_bytes());
+                bytes.extend_from_slice(&chunk.write(number % 3 == 0).bytes);
                 all.extend(frames);
             }
             prop_assert_eq!(super::frames(&bytes.into(), TrackId(3)), Some(all));

@@ -1,5 +1,6 @@
 //! HLS playlists (RFC 8216, draft-pantos-hls-rfc8216bis), as text.
 
+pub mod iframes;
 pub mod media;
 pub mod multivariant;
 

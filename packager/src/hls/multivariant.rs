@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nova_core::media::Media;
 
+use super::iframes;
 use crate::captioned;
 use crate::captions::Captions;
 use crate::rendition::{BitRate, Rendition};
@@ -101,6 +102,19 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>], added: &[captioned::Capti
             let picture = Some((*rendition, &view.track.media));
             variant(&mut out, rate, &both, picture, Some(group), (captions, subtitles));
             let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
+        }
+    }
+    for (rendition, view) in &videos {
+        if let (Some(rate), Media::Video { width, height, .. }) = (iframes::bit_rate(view), &view.track.media) {
+            let _infallible = writeln!(
+                out,
+                "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={width}x{height},URI=\"{id}/{}{}.m3u8\"",
+                rate.peak,
+                rate.average,
+                view.track.codec_string,
+                rendition.name,
+                iframes::SUFFIX,
+            );
         }
     }
     if videos.is_empty() {

@@ -56,6 +56,68 @@ fn conformance_62_a_delta_update_skips_what_is_old_and_nothing_else() {
 }
 
 #[test]
+fn conformance_57_the_first_picture_of_each_segment_is_a_range_of_it() {
+    let mut live = both();
+    live.run(0, 5_500, 60, &[VIDEO, AUDIO]);
+    let list = live.get("b1/v0-iframes.m3u8", None);
+    insta::assert_snapshot!("iframes", list);
+    assert_eq!(live.get("b1/a1-iframes.m3u8", None), "404");
+    // As many as there are segments, under the same numbers.
+    let starts = |text: &str| {
+        text.lines()
+            .filter(|line| line.ends_with(".m4s"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut segments = starts(&live.get("b1/v0.m3u8", None));
+    segments.retain(|uri| !uri.starts_with('#'));
+    assert_eq!(starts(&list), segments);
+    // Each range is a chunk that holds one picture, whole.
+    let lines: Vec<&str> = list.lines().collect();
+    let ranges: Vec<(usize, &str)> = lines
+        .windows(2)
+        .filter_map(|pair| {
+            let (length, start) = pair[0].strip_prefix("#EXT-X-BYTERANGE:")?.split_once('@')?;
+            assert_eq!(start, "0");
+            Some((length.parse().unwrap(), pair[1]))
+        })
+        .collect();
+    assert_eq!(ranges.len(), 2);
+    for (length, uri) in ranges {
+        let Reply::Object(object) = live.packager.stream().answer(&format!("b1/{uri}"), None) else {
+            panic!("{uri} is in memory");
+        };
+        let Pieces::Many(pieces) = object.pieces else {
+            panic!("{uri} has parts")
+        };
+        let segment = pieces.concat();
+        assert_eq!(
+            segment[length - 4008..length - 4000],
+            [0, 0, 0x0f, 0xa8, b'm', b'd', b'a', b't']
+        );
+        assert!(segment[length - 4000..length].iter().all(|byte| *byte == 1));
+        // The second chunk follows it.
+        assert_eq!(&segment[length + 4..length + 8], b"moof");
+    }
+    // It is held for like any other list.
+    assert_eq!(live.get("b1/v0-iframes.m3u8", Some("_HLS_msn=2")), "held");
+    assert!(live.get("b1/v0-iframes.m3u8", Some("_HLS_msn=1")).contains("v0/1.m4s"));
+}
+
+#[test]
+fn a_segment_without_a_keyframe_is_a_gap_in_the_list_of_iframes() {
+    let mut live = both();
+    live.run(0, 2_000, 60, &[VIDEO, AUDIO]);
+    // Nothing but predicted pictures for so long that segments are cut at them.
+    live.run(2_000, 32_000, 0, &[VIDEO, AUDIO]);
+    let list = live.get("b1/v0-iframes.m3u8", None);
+    let ranges = list.matches("#EXT-X-BYTERANGE").count();
+    let gaps = list.matches("#EXT-X-GAP").count();
+    assert!(gaps > 0, "{list}");
+    assert_eq!(ranges + gaps, list.matches("#EXTINF").count());
+}
+
+#[test]
 fn conformance_60_61_a_request_is_held_refused_or_answered_by_its_position() {
     let mut live = both();
     live.run(0, 5_500, 60, &[VIDEO, AUDIO]);

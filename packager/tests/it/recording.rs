@@ -50,6 +50,7 @@ fn a_recording_is_the_whole_broadcast_as_vod_over_the_same_objects() {
     insta::assert_snapshot!("recording_video", list);
     insta::assert_snapshot!("recording_multivariant", text(recording.stream(), "master.m3u8"));
     insta::assert_snapshot!("recording_mpd", text(recording.stream(), "manifest.mpd"));
+    insta::assert_snapshot!("recording_iframes", text(recording.stream(), "b1/v0-iframes.m3u8"));
     // Every segment that was stored is listed, under the key it was stored with.
     let listed = list.lines().filter(|line| line.ends_with(".m4s")).count();
     let stored = live.stored.iter().filter(|(_, key)| key.contains("/v0/")).count();
