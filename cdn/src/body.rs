@@ -11,6 +11,8 @@ use futures_core::Stream;
 use http_body::{Frame, SizeHint};
 use nova_core::delivery::Pieces;
 
+use crate::hot::Hot;
+
 /// A response body.
 pub struct Body(Kind);
 
@@ -18,7 +20,7 @@ enum Kind {
     Empty,
     One(Bytes),
     Many(VecDeque<Bytes>),
-    Growing(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+    Growing(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>, Option<Hot>),
 }
 
 impl Body {
@@ -58,9 +60,9 @@ impl Body {
         Self(Kind::Many(kept))
     }
 
-    /// Pieces as they come; the length is not known.
-    pub fn growing(pieces: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>) -> Self {
-        Self(Kind::Growing(pieces))
+    /// Pieces as they come, from the memory they are best sent from; the length is not known.
+    pub(crate) fn growing(pieces: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>, hot: Option<Hot>) -> Self {
+        Self(Kind::Growing(pieces, hot))
     }
 }
 
@@ -77,7 +79,13 @@ impl http_body::Body for Body {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Kind::Many(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
-            Kind::Growing(pieces) => pieces.as_mut().poll_next(context).map_ok(Frame::data),
+            Kind::Growing(pieces, hot) => pieces.as_mut().poll_next(context).map_ok(|piece| {
+                let placed = hot.as_ref().map(|hot| hot.place(Pieces::One(piece.clone())));
+                Frame::data(match placed {
+                    Some(Pieces::One(placed)) => placed,
+                    _ => piece,
+                })
+            }),
         }
     }
 
@@ -86,7 +94,7 @@ impl http_body::Body for Body {
             Kind::Empty => true,
             Kind::One(bytes) => bytes.is_empty(),
             Kind::Many(pieces) => pieces.is_empty(),
-            Kind::Growing(_) => false,
+            Kind::Growing(..) => false,
         }
     }
 
@@ -95,7 +103,7 @@ impl http_body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::One(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Many(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
-            Kind::Growing(_) => SizeHint::default(),
+            Kind::Growing(..) => SizeHint::default(),
         }
     }
 }

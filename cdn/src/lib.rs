@@ -8,9 +8,10 @@
 #![warn(missing_docs)]
 
 pub mod body;
+mod hot;
 pub mod origin;
 pub mod store;
 
 pub use body::Body;
-pub use origin::{Origin, What};
+pub use origin::{Origin, Viewer, What};
 pub use store::LocalStore;

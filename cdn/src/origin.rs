@@ -27,6 +27,7 @@ use nova_core::delivery::{
 use nova_core::store::{ObjectStore, StoreError};
 
 use crate::body::Body;
+use crate::hot::Hot;
 
 /// Bytes of older segments, read from the store, that are kept for the next viewer who asks.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -42,6 +43,15 @@ pub enum What {
     Images,
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer {
+    /// Where the request comes from.
+    pub address: IpAddr,
+    /// Nothing stands between a body and the viewer's socket (TLS, HTTP/2): media can go there without a copy.
+    pub plain: bool,
+}
+
 /// What the origin router works with.
 pub struct Origin {
     catalog: Arc<dyn Catalog>,
@@ -49,6 +59,7 @@ pub struct Origin {
     store: Arc<dyn ObjectStore>,
     clock: Clock,
     stored: moka::future::Cache<String, Bytes>,
+    hot: Hot,
     counters: Counters,
 }
 
@@ -97,6 +108,7 @@ impl Origin {
             store,
             clock,
             stored,
+            hot: Hot::new(),
             counters: Counters::new(),
         }
     }
@@ -109,7 +121,7 @@ impl Origin {
         path: &str,
         query: Option<&str>,
         headers: &HeaderMap,
-        peer: IpAddr,
+        viewer: Viewer,
     ) -> Response<Body> {
         if *method == Method::OPTIONS {
             return preflight();
@@ -122,9 +134,9 @@ impl Origin {
             return response;
         }
         let mut response = match what {
-            What::Live => self.live(path, query, headers, peer).await,
-            What::Vod => self.vod(path, query, headers, peer).await,
-            What::Images => self.image(path, headers).await,
+            What::Live => self.live(path, query, headers, viewer).await,
+            What::Vod => self.vod(path, query, headers, viewer).await,
+            What::Images => self.image(path, headers, viewer).await,
         };
         response
             .headers_mut()
@@ -140,7 +152,7 @@ impl Origin {
     }
 
     /// A picture that somebody uploaded. Straight from the store: one that is deleted is gone with the next request.
-    async fn image(&self, path: &str, headers: &HeaderMap) -> Response<Body> {
+    async fn image(&self, path: &str, headers: &HeaderMap, viewer: Viewer) -> Response<Body> {
         let kind = match path.rsplit_once('.') {
             Some((_, "jpg")) => "image/jpeg",
             Some((_, "webp")) => "image/webp",
@@ -150,12 +162,13 @@ impl Origin {
         path.hash(&mut hasher);
         let mut response = match self.store.get(&format!("images/{path}")).await {
             Ok(bytes) => self.object(
-                &Object {
+                Object {
                     kind: ObjectKind::Picture,
                     pieces: Pieces::One(bytes),
                     tag: hasher.finish(),
                 },
                 headers,
+                viewer,
             ),
             Err(StoreError::NotFound(_) | StoreError::BadKey(_)) => return self.not_found(None, 2),
             Err(error) => {
@@ -174,7 +187,7 @@ impl Origin {
         response
     }
 
-    async fn vod(&self, path: &str, query: Option<&str>, headers: &HeaderMap, peer: IpAddr) -> Response<Body> {
+    async fn vod(&self, path: &str, query: Option<&str>, headers: &HeaderMap, viewer: Viewer) -> Response<Body> {
         let Some((name, rest)) = path.split_once('/') else {
             return self.not_found(None, 1);
         };
@@ -183,7 +196,7 @@ impl Origin {
                 presentation,
                 admission,
             } if !is_list(rest) || admission != Admission::Denied => {
-                self.answer(&*presentation, rest, query, headers, peer, &admission)
+                self.answer(&*presentation, rest, query, headers, viewer, &admission)
                     .await
             }
             Opening::Found { .. } | Opening::Unknown => self.not_found(None, 1),
@@ -191,7 +204,7 @@ impl Origin {
         }
     }
 
-    async fn live(&self, path: &str, query: Option<&str>, headers: &HeaderMap, peer: IpAddr) -> Response<Body> {
+    async fn live(&self, path: &str, query: Option<&str>, headers: &HeaderMap, viewer: Viewer) -> Response<Body> {
         let Some((name, rest)) = path.split_once('/') else {
             return self.not_found(None, 1);
         };
@@ -206,7 +219,7 @@ impl Origin {
         if admission == Admission::Denied {
             return self.not_found(None, 1);
         }
-        self.answer(&*stream, rest, query, headers, peer, &admission).await
+        self.answer(&*stream, rest, query, headers, viewer, &admission).await
     }
 
     async fn answer(
@@ -215,7 +228,7 @@ impl Origin {
         rest: &str,
         query: Option<&str>,
         headers: &HeaderMap,
-        peer: IpAddr,
+        viewer: Viewer,
         admission: &Admission,
     ) -> Response<Body> {
         let mut reply = stream.answer(rest, query);
@@ -225,17 +238,21 @@ impl Origin {
         }
         match reply {
             Reply::Text(text) => {
-                self.count_viewer(stream, headers, peer);
+                self.count_viewer(stream, headers, viewer.address);
                 match admission {
                     Admission::Token(token) => self.private_text(&text, token),
                     _ => self.text(&text, headers),
                 }
             }
-            Reply::Object(object) => self.object(&object, headers),
-            Reply::Stored { key, kind, range, tag } => self.stored_object(&key, kind, range, tag, headers).await,
+            Reply::Object(object) => self.object(object, headers, viewer),
+            Reply::Stored { key, kind, range, tag } => match self.stored(&key, kind, range, tag).await {
+                Some(object) => self.object(object, headers, viewer),
+                None => self.not_found(None, 2),
+            },
             Reply::Growing { kind, pieces } => {
                 self.counters.objects.increment(1);
-                let mut response = Response::new(Body::growing(pieces));
+                let hot = viewer.plain.then(|| self.hot.clone());
+                let mut response = Response::new(Body::growing(pieces, hot));
                 response.headers_mut().insert(CONTENT_TYPE, content_type(kind));
                 response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
                 response
@@ -350,8 +367,11 @@ impl Origin {
         response
     }
 
-    fn object(&self, object: &Object, headers: &HeaderMap) -> Response<Body> {
+    fn object(&self, mut object: Object, headers: &HeaderMap, viewer: Viewer) -> Response<Body> {
         self.counters.objects.increment(1);
+        if viewer.plain {
+            object.pieces = self.hot.place(object.pieces);
+        }
         let etag = entity_tag(object.tag);
         let mut response = if not_modified(headers, &etag) {
             let mut response = Response::new(Body::empty());
@@ -386,40 +406,29 @@ impl Origin {
         response
     }
 
-    async fn stored_object(
-        &self,
-        key: &str,
-        kind: ObjectKind,
-        range: Option<Range<u64>>,
-        tag: u64,
-        headers: &HeaderMap,
-    ) -> Response<Body> {
+    /// An object of the store, or the range of it that is meant.
+    async fn stored(&self, key: &str, kind: ObjectKind, range: Option<Range<u64>>, tag: u64) -> Option<Object> {
         // One read for any number of viewers who ask at once.
-        match self.stored.try_get_with_by_ref(key, self.store.get(key)).await {
-            Ok(bytes) => {
-                let range =
-                    range.and_then(|range| Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?));
-                let bytes = match range {
-                    Some(range) if range.end <= bytes.len() => bytes.slice(range),
-                    Some(_) => return self.not_found(None, 2),
-                    None => bytes,
-                };
-                self.object(
-                    &Object {
-                        kind,
-                        pieces: Pieces::One(bytes),
-                        tag,
-                    },
-                    headers,
-                )
-            }
+        let bytes = match self.stored.try_get_with_by_ref(key, self.store.get(key)).await {
+            Ok(bytes) => bytes,
             // A video without a picture has none to show.
-            Err(_none) if matches!(kind, ObjectKind::Picture | ObjectKind::Captions) => self.not_found(None, 2),
+            Err(_none) if matches!(kind, ObjectKind::Picture | ObjectKind::Captions) => return None,
             Err(error) => {
                 tracing::warn!(%error, "a listed segment cannot be read from the store");
-                self.not_found(None, 2)
+                return None;
             }
-        }
+        };
+        let range = range.and_then(|range| Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?));
+        let bytes = match range {
+            Some(range) if range.end <= bytes.len() => bytes.slice(range),
+            Some(_) => return None,
+            None => bytes,
+        };
+        Some(Object {
+            kind,
+            pieces: Pieces::One(bytes),
+            tag,
+        })
     }
 }
 

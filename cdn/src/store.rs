@@ -96,8 +96,7 @@ impl Inner {
         let length = file.metadata().map_err(failed)?.len();
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         file.read_to_end(&mut bytes).map_err(failed)?;
-        // Whoever asked for it will send it, perhaps to many.
-        Ok(nova_pages::gather(&[IoSlice::new(&bytes)]))
+        Ok(Bytes::from(bytes))
     }
 
     /// A second name for the same file: nothing here writes into a file that has its name, so neither can change the other.

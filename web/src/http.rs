@@ -11,13 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use ipnet::IpNet;
-use nova_cdn::{Origin, What};
+use nova_cdn::{Origin, Viewer, What};
 use nova_core::clock::Clock;
 use nova_core::config::HttpConfig;
 use nova_core::shutdown::Shutdown;
@@ -175,7 +175,11 @@ impl Server {
             },
         };
         if let Some((what, path)) = media {
-            let (viewer, _) = forwarded(peer, request.headers(), &self.proxies);
+            let (address, _) = forwarded(peer, request.headers(), &self.proxies);
+            let viewer = Viewer {
+                address,
+                plain: !tls && request.version() < Version::HTTP_2,
+            };
             let response = self
                 .origin
                 .respond(what, request.method(), path, uri.query(), request.headers(), viewer)

@@ -8,7 +8,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("nova-core", &[]),
     ("nova-pages", &[]),
     ("nova-ingest", &["nova-core"]),
-    ("nova-packager", &["nova-core", "nova-pages"]),
+    ("nova-packager", &["nova-core"]),
     ("nova-transcode", &["nova-core"]),
     ("nova-picture", &["nova-core"]),
     ("nova-transcode-worker", &["nova-core", "nova-transcode"]),

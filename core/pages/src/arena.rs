@@ -98,6 +98,10 @@ impl Arena {
         (offset < self.size).then(|| (self.file.as_fd(), offset as u64))
     }
 
+    pub(crate) const fn capacity(&self) -> u64 {
+        self.size as u64
+    }
+
     pub(crate) fn in_use(&self) -> u64 {
         self.size as u64 - self.free().total()
     }

@@ -40,6 +40,14 @@ pub fn gather(pieces: &[IoSlice<'_>]) -> Bytes {
     all.into()
 }
 
+/// Bytes that may have memory of this kind, 0 where there is none.
+pub fn capacity() -> u64 {
+    #[cfg(target_os = "linux")]
+    return arena::arena().map_or(0, arena::Arena::capacity);
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
 /// Bytes that have memory of this kind now; pages that only a socket still refers to do not count.
 pub fn in_use() -> u64 {
     #[cfg(target_os = "linux")]

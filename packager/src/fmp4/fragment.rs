@@ -1,7 +1,5 @@
 //! One CMAF chunk: `prft`, `moof`, `mdat` (ISO/IEC 23000-19 7.3.2.3, conformance 71, 72, 74). The first chunk of a segment carries `styp`.
 
-use std::io::IoSlice;
-
 use bytes::Bytes;
 use nova_core::clock::Timestamp;
 use nova_core::media::Frame;
@@ -51,10 +49,9 @@ pub struct Written {
 impl Chunk<'_> {
     /// The bytes of the chunk: the one copy a payload sees on its way to viewers.
     pub fn to_bytes(&self) -> Bytes {
-        let head = self.head(true);
-        let payloads = self.frames.iter().map(|frame| IoSlice::new(&frame.payload));
-        let pieces: Vec<_> = std::iter::once(IoSlice::new(&head)).chain(payloads).collect();
-        nova_pages::gather(&pieces)
+        let mut out = Vec::with_capacity(self.size());
+        self.append_to(&mut out, true);
+        out.into()
     }
 
     /// The same, and with `first_apart` the first frame is a chunk of its own, so that it can be shown without anything of the others (which is
@@ -87,27 +84,30 @@ impl Chunk<'_> {
             starts_segment: false,
             ..*self
         };
+        let mut out = Vec::with_capacity(apart.size() + behind.size());
+        apart.append_to(&mut out, true);
+        let length = out.len();
         // The first chunk's clock reading serves both.
-        let heads = [apart.head(true), behind.head(false)];
-        let payloads = rest.iter().map(|frame| IoSlice::new(&frame.payload));
-        let pieces: Vec<_> = [&heads[0], &*first.payload, &heads[1]]
-            .map(IoSlice::new)
-            .into_iter()
-            .chain(payloads)
-            .collect();
+        behind.append_to(&mut out, false);
         Written {
-            bytes: nova_pages::gather(&pieces),
+            bytes: out.into(),
             chunks: 2,
-            apart: u32::try_from(heads[0].len() + first.payload.len()).unwrap_or(0),
+            apart: u32::try_from(length).unwrap_or(0),
         }
     }
 
-    /// Everything before the payloads.
-    fn head(&self, clock: bool) -> Vec<u8> {
-        let payload: usize = self.frames.iter().map(|frame| frame.payload.len()).sum();
-        let mut out = Vec::with_capacity(208 + 16 * self.frames.len());
+    fn payload(&self) -> usize {
+        self.frames.iter().map(|frame| frame.payload.len()).sum()
+    }
+
+    /// At most.
+    fn size(&self) -> usize {
+        self.payload() + 208 + 16 * self.frames.len()
+    }
+
+    fn append_to(&self, out: &mut Vec<u8>, clock: bool) {
         if self.starts_segment {
-            write_box(&mut out, b"styp", |out| {
+            write_box(out, b"styp", |out| {
                 out.extend_from_slice(b"cmfs");
                 put_u32(out, 0);
                 for brand in [b"cmfs", b"cmff", b"cmfl", b"msdh"] {
@@ -117,7 +117,7 @@ impl Chunk<'_> {
         }
         // Flag 24: a consistent relation to the time of capture (14496-12 8.16.5).
         if clock {
-            write_full_box(&mut out, b"prft", 1, 24, |out| {
+            write_full_box(out, b"prft", 1, 24, |out| {
                 put_u32(out, TRACK_NUMBER);
                 put_u64(out, ntp(self.wall));
                 put_u64(out, self.wall_time);
@@ -125,7 +125,7 @@ impl Chunk<'_> {
         }
         let moof = out.len();
         let mut data_offset = 0;
-        write_box(&mut out, b"moof", |out| {
+        write_box(out, b"moof", |out| {
             write_full_box(out, b"mfhd", 0, 0, |out| put_u32(out, self.sequence));
             write_box(out, b"traf", |out| {
                 self.tfhd(out);
@@ -143,9 +143,11 @@ impl Chunk<'_> {
         });
         let offset = u32::try_from(out.len() - moof + 8).unwrap_or(u32::MAX);
         out[data_offset..data_offset + 4].copy_from_slice(&offset.to_be_bytes());
-        put_u32(&mut out, u32::try_from(payload + 8).unwrap_or(u32::MAX));
+        put_u32(out, u32::try_from(self.payload() + 8).unwrap_or(u32::MAX));
         out.extend_from_slice(b"mdat");
-        out
+        for frame in self.frames {
+            out.extend_from_slice(&frame.payload);
+        }
     }
 
     fn uniform_duration(&self) -> Option<u32> {

@@ -195,7 +195,16 @@ fn small_requests_on_one_connection_are_answered_at_once() {
             let length = stream.read(&mut buffer).expect("an answer");
             assert_ne!(length, 0, "the connection is kept");
             read.extend_from_slice(&buffer[..length]);
-            if read.ends_with(b"master.m3u8\n") || String::from_utf8_lossy(&read).trim_end().ends_with(".m3u8") {
+            let text = String::from_utf8_lossy(&read);
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len()
+                == length
+                    .and_then(|length| length.parse::<usize>().ok())
+                    .expect("a length")
+            {
                 break;
             }
         }

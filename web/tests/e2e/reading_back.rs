@@ -1,6 +1,6 @@
 //! What encoders publish comes back whole: read by ffprobe, decoded by ffmpeg, played by GStreamer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -47,6 +47,31 @@ pub(crate) fn compare(server: &Server, clip: &Path, path: &str) {
             );
         }
         assert_eq!(clip::complaints(&url), "", "{path}/{manifest}");
+    }
+    compare_iframes(server, clip, path);
+}
+
+/// The lists of I-frames (57) name pictures that were sent, one a segment, each whole and fit to be shown alone.
+fn compare_iframes(server: &Server, clip: &str, path: &str) {
+    let sent: HashSet<String> = clip::packets(clip, "v").into_iter().map(|packet| packet.hash).collect();
+    let multivariant = server.text(&format!("{path}/master.m3u8"));
+    let lists = multivariant
+        .lines()
+        .filter(|line| line.starts_with("#EXT-X-I-FRAME-STREAM-INF"));
+    let lists: Vec<_> = lists
+        .filter_map(|line| line.split('"').find(|part| part.ends_with(".m3u8")))
+        .collect();
+    assert_eq!(lists.is_empty(), sent.is_empty(), "{multivariant}");
+    for list in lists {
+        let list = format!("{path}/{list}");
+        let segments = server.text(&list).matches("#EXT-X-BYTERANGE").count();
+        let got = clip::packets(&server.url(&list), "v");
+        assert_eq!(got.len(), segments, "{list}");
+        assert!(
+            got.iter().all(|packet| sent.contains(&packet.hash)),
+            "{list}: other pictures than were sent"
+        );
+        assert_eq!(clip::complaints(&server.url(&list)), "", "{list}");
     }
 }
 
