@@ -273,6 +273,32 @@ def watch_reloads(url, seconds):
     return seen
 
 
+def stamped_parts(nova, readers, seconds, meanwhile=lambda: None, margin=15, name='stamped'):
+    """One stamped stream, watched for `seconds` by two players while `meanwhile` runs in this process.
+
+    Returns what the two saw, when each frame was sent, how late the publisher was at most, the machine's usage, and what `meanwhile` returned.
+    """
+    log = os.path.join(nova.run, 'stamps')
+    publisher = subprocess.Popen([
+        sys.executable, os.path.join(HERE, 'stamped.py'), publish.CLIP, nova.publish_url(name), '--seconds', str(seconds + margin), '--log', log,
+    ])
+    try:
+        hls.Stream(nova.playlist_url(name), segments=2)
+        watch = machine.Watch()
+        hints = readers.submit(watch_hints, nova.playlist_url(name), seconds)
+        reloads = readers.submit(watch_reloads, nova.playlist_url(name), seconds)
+        came = meanwhile()
+        hints, reloads, usage = hints.result(), reloads.result(), watch.usage()
+        publisher.wait(30)
+    finally:
+        publisher.kill()
+        publisher.wait()
+    with open(log) as file:
+        sent = dict((line.split()[0], int(line.split()[1]) / 1e6) for line in file)
+    late = sent.pop('late')
+    return hints, reloads, {int(number): moment for number, moment in sent.items()}, late, usage, came
+
+
 def latency(given, results):
     need_nova('latency')
     with servers.Nova() as nova, publish.Publishers(nova.run) as publishers, ProcessPoolExecutor(2) as readers:
@@ -280,25 +306,7 @@ def latency(given, results):
             publishers.add(f's{number}', nova.publish_url(f's{number}'))
             time.sleep(0.1)
         time.sleep(5)
-        log = os.path.join(nova.run, 'stamps')
-        publisher = subprocess.Popen([
-            sys.executable, os.path.join(HERE, 'stamped.py'), publish.CLIP, nova.publish_url('stamped'),
-            '--seconds', str(given.watch + 15), '--log', log,
-        ])
-        try:
-            hls.Stream(nova.playlist_url('stamped'), segments=2)
-            watch = machine.Watch()
-            hints = readers.submit(watch_hints, nova.playlist_url('stamped'), given.watch)
-            reloads = readers.submit(watch_reloads, nova.playlist_url('stamped'), given.watch)
-            hints, reloads, usage = hints.result(), reloads.result(), watch.usage()
-            publisher.wait(30)
-        finally:
-            publisher.kill()
-            publisher.wait()
-        with open(log) as file:
-            sent = dict((line.split()[0], int(line.split()[1]) / 1e6) for line in file)
-    late = sent.pop('late')
-    sent = {int(number): seconds for number, seconds in sent.items()}
+        hints, reloads, sent, late, usage, _ = stamped_parts(nova, readers, given.watch)
 
     def row(name, times):
         """`times` has the part's last frame and the moment; a part closes when the frame after its last one arrives."""

@@ -358,10 +358,9 @@ pub(crate) async fn sweep_once(state: &State) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks for an archive.
-pub(crate) async fn request(state: &State, user: UserId, now: Timestamp) -> Result<String, nova_domain::db::Error> {
+/// Asks for an archive, if and when the transaction commits.
+pub(crate) async fn request(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<String, nova_domain::db::Error> {
     let id = Id::<Export>::new(now).to_string();
-    let mut tx = state.db.begin().await?;
     sqlx::query("INSERT INTO identity_exports (id, user_id, created_at) VALUES ($1, $2, $3)")
         .bind(id.as_str())
         .bind(user)
@@ -373,6 +372,5 @@ pub(crate) async fn request(state: &State, user: UserId, now: Timestamp) -> Resu
         user,
     };
     tx.enqueue(&job, now, now).await?;
-    tx.commit().await?;
     Ok(id)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware;
+use axum::response::IntoResponse;
 use axum::routing::post;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -42,6 +43,7 @@ fn house(db: TestDb) -> House {
     };
     let (acting, before) = (db.db.clone(), Arc::clone(&go));
     let (made, slow, wait) = (Arc::clone(&done), Arc::clone(&done), Arc::clone(&go));
+    let late = Arc::clone(&done);
     let router = Router::new()
         .route(
             "/things",
@@ -85,7 +87,30 @@ fn house(db: TestDb) -> House {
                     return Err(Problem::not_found());
                 }
                 if body == "late" {
+                    late.fetch_add(1, Ordering::Relaxed);
                     before.notified().await;
+                }
+                if body.starts_with("as") {
+                    let answer = (
+                        StatusCode::CREATED,
+                        [("location", "/acts/1")],
+                        format!("secret of {id}"),
+                    );
+                    let answer = tx.commit_as(answer).await?;
+                    if body == "as, and lost" {
+                        std::future::pending::<()>().await;
+                    }
+                    if body == "as, and undo" {
+                        let mut tx = acting.begin().await?;
+                        sqlx::query("DELETE FROM kit_audit WHERE id = $1")
+                            .bind(id)
+                            .execute(tx.conn())
+                            .await?;
+                        tx.prepares();
+                        tx.commit().await?;
+                        return Err(Problem::of(nova_core::error::Kind::Unavailable, "not now"));
+                    }
+                    return Ok(answer);
                 }
                 tx.commit().await?;
                 match body.as_str() {
@@ -97,13 +122,13 @@ fn house(db: TestDb) -> House {
                             .bind(id)
                             .execute(tx.conn())
                             .await?;
-                        tx.undoes();
+                        tx.prepares();
                         tx.commit().await?;
                         return Err(Problem::of(nova_core::error::Kind::Unavailable, "not now"));
                     }
                     _ => {}
                 }
-                Ok(StatusCode::CREATED)
+                Ok(StatusCode::CREATED.into_response())
             }),
         )
         .layer(middleware::from_fn_with_state(kept, once));
@@ -322,6 +347,40 @@ async fn what_was_done_before_its_process_was_lost_is_not_done_again() {
 }
 
 #[tokio::test]
+async fn what_is_committed_as_its_answer_is_answered_although_its_process_was_lost() {
+    for house in houses().await {
+        let ada = caller();
+        let act = async |key: &str, body: &str| send(&house.router, Some(&ada), "/acts", Some(key), body).await;
+        lose(&house, &ada, "as, and lost", async || acts(&house).await == 1).await;
+        // At once: nobody has to wait until the first is taken for lost.
+        let (status, secret, replayed) = act(KEY, "as, and lost").await;
+        assert!(
+            status == 201 && secret.starts_with("secret of ") && replayed,
+            "{status} {secret}"
+        );
+        assert_eq!(act(KEY, "as, and lost").await, (201, secret, true));
+        assert_eq!(acts(&house).await, 1, "{:?}", house.db.engine());
+        // One that is answered is answered alike the second time, and the database cannot read it.
+        let first = act("another-key", "as").await;
+        assert_eq!(act("another-key", "as").await, (201, first.1, true));
+        let kept: Vec<Vec<u8>> = sqlx::query_scalar("SELECT answer FROM kit_idempotency")
+            .fetch_all(house.db.read())
+            .await
+            .unwrap();
+        assert_eq!(kept.len(), 2);
+        assert!(
+            kept.iter()
+                .all(|answer| !answer.windows(6).any(|bytes| bytes == b"secret"))
+        );
+        // What was taken back is no answer.
+        for _ in 0..2 {
+            assert_eq!(act("a-third-key", "as, and undo").await.0, 503);
+            assert_eq!(acts(&house).await, 2);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_was_done_before_a_failure_is_not_done_again_and_what_was_undone_is() {
     for house in houses().await {
         let ada = caller();
@@ -371,33 +430,19 @@ async fn an_attempt_that_was_taken_for_lost_undoes_what_it_did() {
         let (router, ada) = (house.router.clone(), ada.clone());
         async move { send(&router, Some(&ada), "/acts", Some(KEY), "late").await }
     });
-    let begun = async || {
-        let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
-        sqlx::query_scalar::<_, i64>(open)
-            .fetch_one(house.db.read())
-            .await
-            .unwrap()
-            == 1
+    // Each is at its act, with its key noted.
+    let acting = async |attempts| {
+        while house.done.load(Ordering::Relaxed) < attempts {
+            tokio::task::yield_now().await;
+        }
     };
-    while !begun().await {
-        tokio::task::yield_now().await;
-    }
+    acting(1).await;
     house.clock.advance(Duration::from_secs(61));
     let second = tokio::spawn({
         let (router, ada) = (house.router.clone(), ada.clone());
         async move { send(&router, Some(&ada), "/acts", Some(KEY), "late").await }
     });
-    let both = async || {
-        let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
-        sqlx::query_scalar::<_, i64>(open)
-            .fetch_one(house.db.read())
-            .await
-            .unwrap()
-            == 2
-    };
-    while !both().await {
-        tokio::task::yield_now().await;
-    }
+    acting(2).await;
     while !first.is_finished() || !second.is_finished() {
         house.go.notify_waiters();
         tokio::task::yield_now().await;

@@ -102,7 +102,7 @@ impl Authorizer {
             if !is_stream_name(&grant.stream) {
                 return Err(Denied::BadName);
             }
-            match stream::find(&self.state.db, &grant.stream).await {
+            match stream::find(self.state.db.read(), &grant.stream).await {
                 Ok(None) => {}
                 Ok(Some(_)) => return Err(Denied::UnknownKey),
                 Err(_away) => return Err(Denied::Unavailable),

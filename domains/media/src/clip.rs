@@ -25,7 +25,7 @@ impl Job for MakeClip {
 
 pub(crate) async fn make(state: State, leased: Leased, job: MakeClip) -> anyhow::Result<()> {
     let id = job.video.to_string();
-    let Some(row) = video::find(&state.db, &id)
+    let Some(row) = video::find(state.db.read(), &id)
         .await?
         .filter(|row| row.status == "processing")
     else {
@@ -63,7 +63,7 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeClip) -> anyhow:
         }
         Err(MakeError::Machine(error)) => return Err(error),
     }
-    if video::find(&state.db, &id).await?.is_none() {
+    if video::find(state.db.read(), &id).await?.is_none() {
         state.live.library.remove(&row.folder).await?;
     }
     Ok(())
@@ -78,7 +78,7 @@ async fn give_up(state: &State, row: &Row, why: &str) -> anyhow::Result<()> {
 /// What is cut from where; `None` when that is gone.
 async fn cut_of(state: &State, row: &Row) -> anyhow::Result<Option<Cut>> {
     let Some(source) = &row.clip_of else { return Ok(None) };
-    let source = video::find(&state.db, source).await?;
+    let source = video::find(state.db.read(), source).await?;
     Ok(source.map(|source| Cut {
         grows: source.status == "live",
         source: source.folder,

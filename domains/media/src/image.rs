@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nova_core::clock::Timestamp;
 use nova_core::store::{BoxFuture, StoreError};
 use nova_domain::accounts::Images;
-use nova_domain::db::{Db, Engine, Error, Id, Tx, UserId};
+use nova_domain::db::{Engine, Error, Executor, Id, Tx, UserId};
 use nova_domain::events::ImageDeleted;
 use nova_domain::outbox::Job;
 use serde::{Deserialize, Serialize};
@@ -80,14 +80,14 @@ pub(crate) const COLUMNS: &str =
     "i.id, i.owner_user_id, i.kind, i.folder, i.variants, i.width, i.height, i.bytes, i.created_at";
 
 /// The picture with this id, once its objects are there.
-pub(crate) async fn find(db: &Db, id: &str) -> Result<Option<Row>, Error> {
+pub(crate) async fn find(on: impl Executor<'_>, id: &str) -> Result<Option<Row>, Error> {
     if id.contains('\0') {
         return Ok(None);
     }
     let sql = format!("SELECT {COLUMNS} FROM media_images i WHERE i.id = $1 AND i.ready = 1");
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(id.to_lowercase())
-        .fetch_optional(db.read())
+        .fetch_optional(on)
         .await?)
 }
 

@@ -247,7 +247,7 @@ impl Videos {
     async fn look(&self, name: &str) -> Result<Option<Known>, Arc<Error>> {
         let look = async {
             let row = match name.parse::<Id<video::Video>>() {
-                Ok(_) => video::find(&self.db, name).await?,
+                Ok(_) => video::find(self.db.read(), name).await?,
                 Err(_no_id) => video::by_folder(&self.db, name).await?,
             };
             let Some(row) = row.map(Arc::new) else { return Ok(None) };

@@ -20,7 +20,7 @@ pub(crate) const TRIES: i64 = 5;
 
 pub(crate) async fn make(state: State, leased: Leased, job: MakeVideo) -> anyhow::Result<()> {
     let id = job.video.to_string();
-    let Some(row) = video::find(&state.db, &id).await? else {
+    let Some(row) = video::find(state.db.read(), &id).await? else {
         // Deleted meanwhile.
         state.files.remove(job.upload).await?;
         return Ok(());
@@ -67,7 +67,7 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeVideo) -> anyhow
         }
         Err(MakeError::Machine(error)) => return Err(error),
     }
-    if video::find(&state.db, &id).await?.is_none() {
+    if video::find(state.db.read(), &id).await?.is_none() {
         state.live.library.remove(&row.folder).await?;
     }
     Ok(())

@@ -26,7 +26,7 @@ fn exhibit(viewer: UserId, owner: UserId, visibility: Visibility, text: &Value) 
 impl Reported {
     async fn stream(&self, viewer: UserId, id: &str) -> Result<Option<Exhibit>, Error> {
         let state = &self.0;
-        let Some(row) = stream::find(&state.db, id).await? else {
+        let Some(row) = stream::find(state.db.read(), id).await? else {
             // On a server with open publishing there are streams that nobody owns, known by their names.
             let open = state.gate.get(id).is_none() && (state.live.look)(id).is_some();
             return Ok(open.then(|| Exhibit {
@@ -44,7 +44,7 @@ impl Reported {
 
     async fn video(&self, viewer: UserId, kind: &str, id: &str) -> Result<Option<Exhibit>, Error> {
         let state = &self.0;
-        let row = video::find(&state.db, id).await?;
+        let row = video::find(state.db.read(), id).await?;
         let seen = |row: &video::Row| {
             let right = kind != "clip" || row.source == "clip";
             right && (viewer == row.owner_user_id || matches!(row.status.as_str(), "live" | "ready"))
@@ -59,7 +59,7 @@ impl Reported {
     }
 
     async fn image(&self, viewer: UserId, id: &str) -> Result<Option<Exhibit>, Error> {
-        let row = image::find(&self.0.db, id).await?;
+        let row = image::find(self.0.db.read(), id).await?;
         Ok(row.and_then(|row| {
             let largest = row.variants().first().map(|variant| row.path(variant));
             let text = json!({

@@ -1,7 +1,7 @@
 //! The rows of streams.
 
 use nova_core::clock::Timestamp;
-use nova_domain::db::{Db, Engine, Error, Flag, Id, Tx, UserId};
+use nova_domain::db::{Db, Engine, Error, Executor, Flag, Id, Tx, UserId};
 use nova_domain::policy::Visibility;
 
 /// A stream that somebody owns: the marker of its id.
@@ -37,14 +37,14 @@ pub(crate) const COLUMNS: &str = "s.id, s.owner_user_id, s.name, s.title, s.desc
                                   s.refused_until, s.created_at";
 
 /// The stream with this id or name.
-pub(crate) async fn find(db: &Db, id_or_name: &str) -> Result<Option<Row>, Error> {
+pub(crate) async fn find(on: impl Executor<'_>, id_or_name: &str) -> Result<Option<Row>, Error> {
     if id_or_name.contains('\0') {
         return Ok(None);
     }
     let sql = format!("SELECT {COLUMNS} FROM media_streams s WHERE s.id = $1 OR s.name_folded = $1");
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(id_or_name.to_lowercase())
-        .fetch_optional(db.read())
+        .fetch_optional(on)
         .await?)
 }
 

@@ -1,7 +1,7 @@
 //! The rows of videos: recordings, uploads and clips.
 
 use nova_core::clock::Timestamp;
-use nova_domain::db::{Db, Engine, Error, Flag, Id, Tx, UserId};
+use nova_domain::db::{Db, Engine, Error, Executor, Flag, Id, Tx, UserId};
 use nova_domain::outbox::Job;
 use nova_domain::policy::Visibility;
 use nova_domain::secret::random;
@@ -65,14 +65,14 @@ pub(crate) fn new_folder(kind: char) -> String {
 }
 
 /// The video with this id.
-pub(crate) async fn find(db: &Db, id: &str) -> Result<Option<Row>, Error> {
+pub(crate) async fn find(on: impl Executor<'_>, id: &str) -> Result<Option<Row>, Error> {
     if id.contains('\0') {
         return Ok(None);
     }
     let sql = format!("SELECT {COLUMNS} FROM media_videos v WHERE v.id = $1");
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(id.to_lowercase())
-        .fetch_optional(db.read())
+        .fetch_optional(on)
         .await?)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use nova_domain::accounts::Card;
-use nova_domain::db::{Db, Error, UserId};
+use nova_domain::db::{Db, Error, Executor, UserId};
 use sqlx::FromRow;
 
 /// The columns of a [`CardRow`], of a profile called `p`.
@@ -65,7 +65,11 @@ pub(crate) async fn of(db: &Db, base: &Base, user: UserId) -> Result<Option<Card
 }
 
 /// The cards of `users`; who is gone is left out.
-pub(crate) async fn many(db: &Db, base: &Base, mut users: Vec<UserId>) -> Result<HashMap<UserId, Card>, Error> {
+pub(crate) async fn many(
+    on: impl Executor<'_>,
+    base: &Base,
+    mut users: Vec<UserId>,
+) -> Result<HashMap<UserId, Card>, Error> {
     users.sort();
     users.dedup();
     if users.is_empty() {
@@ -79,6 +83,6 @@ pub(crate) async fn many(db: &Db, base: &Base, mut users: Vec<UserId>) -> Result
     for user in users {
         query = query.bind(user);
     }
-    let rows: Vec<CardRow> = query.fetch_all(db.read()).await?;
+    let rows: Vec<CardRow> = query.fetch_all(on).await?;
     Ok(rows.into_iter().map(|row| (row.user_id, row.card(base))).collect())
 }

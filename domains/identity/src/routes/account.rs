@@ -114,15 +114,14 @@ pub(crate) async fn delete(
 pub(crate) async fn restore(
     Shared(state): Shared<State>,
     EvenSuspended(caller): EvenSuspended,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     caller.require_session()?;
     let mut tx = state.db.begin().await?;
     sqlx::query("UPDATE identity_users SET delete_at = NULL WHERE id = $1")
         .bind(caller.user)
         .execute(tx.conn())
         .await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(tx.commit_as(StatusCode::NO_CONTENT).await?)
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -151,7 +150,7 @@ pub(crate) async fn change_email(
     Shared(state): Shared<State>,
     caller: Caller,
     Json(body): Json<ChangeEmailBody>,
-) -> Result<(StatusCode, Json<MessageSent>), Problem> {
+) -> Result<Response, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     let mut fields = Fields::new();
@@ -178,8 +177,7 @@ pub(crate) async fn change_email(
         link: state.page("/verify-email", sent.link.expose()),
     };
     post::enqueue(&state, &mut tx, body.email.trim(), &message, now).await?;
-    tx.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(SENT)))
+    Ok(tx.commit_as((StatusCode::ACCEPTED, Json(SENT))).await?)
 }
 
 /// One attempt to log in.
@@ -262,11 +260,12 @@ pub(crate) struct ExportArchive {
 pub(crate) async fn request_export(
     Shared(state): Shared<State>,
     EvenSuspended(caller): EvenSuspended,
-) -> Result<(StatusCode, Json<ExportArchive>), Problem> {
+) -> Result<Response, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     state.limits.check(&EXPORT_PER_ACCOUNT, caller.user)?;
-    let id = erase::request(&state, caller.user, now).await?;
+    let mut tx = state.db.begin().await?;
+    let id = erase::request(&mut tx, caller.user, now).await?;
     let id = id.parse().map_err(|_not_ours| Problem::not_found())?;
     let archive = ExportArchive {
         id,
@@ -274,7 +273,7 @@ pub(crate) async fn request_export(
         created_at: now,
         expires_at: None,
     };
-    Ok((StatusCode::ACCEPTED, Json(archive)))
+    Ok(tx.commit_as((StatusCode::ACCEPTED, Json(archive))).await?)
 }
 
 /// The caller's archives, newest first.

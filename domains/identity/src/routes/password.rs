@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_domain::audit::Act;
 use nova_domain::http::limit::Rule;
@@ -49,7 +50,7 @@ pub(crate) async fn change(
     client: Client,
     caller: Caller,
     Json(body): Json<ChangePasswordBody>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     caller.require_session()?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;
     let gone = || Problem::unauthenticated("the account is gone");
@@ -96,6 +97,5 @@ pub(crate) async fn change(
         detail: "",
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(tx.commit_as(StatusCode::NO_CONTENT).await?)
 }

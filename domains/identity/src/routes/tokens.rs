@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_core::clock::Timestamp;
 use nova_domain::audit::Act;
@@ -161,7 +162,7 @@ pub(crate) async fn create(
     client: Client,
     caller: Caller,
     Json(body): Json<CreateTokenBody>,
-) -> Result<(StatusCode, Json<NewPersonalToken>), Problem> {
+) -> Result<Response, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     let mut fields = Fields::new();
@@ -218,12 +219,11 @@ pub(crate) async fn create(
         detail: &row.scopes,
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
     let answer = NewPersonalToken {
         token: row.into(),
         secret: secret.expose().to_owned(),
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    Ok(tx.commit_as((StatusCode::CREATED, Json(answer))).await?)
 }
 
 /// Revokes one; it is refused within a second.

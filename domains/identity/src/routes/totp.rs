@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_domain::db::{Tx, UserId};
 use nova_domain::http::limit::Rule;
@@ -52,7 +53,7 @@ pub(crate) struct ConfirmTotpBody {
         (status = 429, description = "Too often", body = Details, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn begin(Shared(state): Shared<State>, caller: Caller) -> Result<Json<PendingTotp>, Problem> {
+pub(crate) async fn begin(Shared(state): Shared<State>, caller: Caller) -> Result<Response, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;
@@ -67,11 +68,12 @@ pub(crate) async fn begin(Shared(state): Shared<State>, caller: Caller) -> Resul
         .bind(caller.user)
         .execute(tx.conn())
         .await?;
-    tx.commit().await?;
-    Ok(Json(PendingTotp {
-        secret: secret.to_base32(),
-        otpauth_uri: secret.otpauth_uri(&state.site.name, &user.email),
-    }))
+    Ok(tx
+        .commit_as(Json(PendingTotp {
+            secret: secret.to_base32(),
+            otpauth_uri: secret.otpauth_uri(&state.site.name, &user.email),
+        }))
+        .await?)
 }
 
 async fn locked(tx: &mut Tx, user: UserId) -> Result<account::User, Problem> {
@@ -100,7 +102,7 @@ pub(crate) async fn confirm(
     client: Client,
     caller: Caller,
     Json(body): Json<ConfirmTotpBody>,
-) -> Result<Json<RecoveryCodes>, Problem> {
+) -> Result<Response, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;
@@ -127,8 +129,7 @@ pub(crate) async fn confirm(
     session::end_others(&state, &mut tx, caller.user, Some(caller.session), now).await?;
     let told = ("identity.totp_added", "An authenticator app was added to your account");
     post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
-    tx.commit().await?;
-    Ok(Json(codes))
+    Ok(tx.commit_as(Json(codes)).await?)
 }
 
 /// Replaces the recovery codes. Asks for a recent proof.
@@ -146,7 +147,7 @@ pub(crate) async fn recovery_codes(
     Shared(state): Shared<State>,
     client: Client,
     caller: Caller,
-) -> Result<Json<RecoveryCodes>, Problem> {
+) -> Result<Response, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;
@@ -160,8 +161,7 @@ pub(crate) async fn recovery_codes(
         "The recovery codes of your account were replaced",
     );
     post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
-    tx.commit().await?;
-    Ok(Json(codes))
+    Ok(tx.commit_as(Json(codes)).await?)
 }
 
 /// Removes the authenticator app. Asks for a recent proof, and for a password that may stand alone.

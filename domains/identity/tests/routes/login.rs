@@ -1,3 +1,5 @@
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use nova_identity::Config;
 use serde_json::json;
 
@@ -204,5 +206,30 @@ async fn a_forgotten_password_is_replaced_once_by_what_the_mail_brought() {
             .post("/auth/login", json!({ "email_or_username": "ada", "password": next }))
             .await
             .expect(200);
+    }
+}
+
+#[tokio::test]
+async fn when_too_many_log_in_at_once_those_above_the_bound_are_told_when_to_come_back() {
+    let config = Config {
+        hash_threads: 1,
+        ..Config::default()
+    };
+    for house in houses_with(0, config).await {
+        let body = json!({ "email_or_username": "nobody", "password": "a guess that nobody makes" });
+        let mut logins: FuturesUnordered<_> = (0..200).map(|_| house.post("/auth/login", body.clone())).collect();
+        // A thread has some 64 waiting for it.
+        let refused = loop {
+            match logins.next().await.unwrap() {
+                answer if answer.status == 401 => {}
+                answer => break answer.expect(429),
+            }
+        };
+        assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
+        // Who hangs up makes room, as soon as the thread comes to them.
+        drop(logins);
+        while house.post("/auth/login", body.clone()).await.status != 401 {
+            tokio::task::yield_now().await;
+        }
     }
 }

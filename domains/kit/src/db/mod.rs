@@ -11,9 +11,11 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
 use nova_core::error::Kind;
 use sqlx::ConnectOptions;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -32,6 +34,8 @@ pub use self::value::{Flag, Id, Session, SessionId, User, UserId};
 
 /// A pool of connections: what a read is executed on.
 pub type Pool = sqlx::AnyPool;
+/// What a read is executed on, a pool or a transaction's connection.
+pub use sqlx::AnyExecutor as Executor;
 /// One connection: what a statement inside a transaction is executed on.
 pub type Connection = sqlx::AnyConnection;
 
@@ -39,6 +43,9 @@ pub type Connection = sqlx::AnyConnection;
 pub const WAIT: Duration = Duration::from_secs(3);
 /// Longest run of one statement on PostgreSQL; SQLite's are bounded by the request.
 const STATEMENT_LIMIT_MS: u32 = 15_000;
+/// A connection to a server that lay unused for longer is tried before it is used. One that was used a moment ago was tried when it was given back, and
+/// asking again would be a round trip for every statement. After a restart of the server, callers within this time are told that it is busy.
+const TRIED_AFTER: Duration = Duration::from_secs(1);
 
 /// Which engine a [`Db`] runs on: for the few named places with a line per engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +153,8 @@ pub struct Db {
     write: Pool,
     engine: Engine,
     wake: Arc<Notify>,
+    /// Something was committed for delivery that other processes have not been told of yet.
+    untold: Arc<AtomicBool>,
     subscriptions: Arc<OnceLock<Subscriptions>>,
 }
 
@@ -224,7 +233,14 @@ impl Db {
             }
             Place::Server(url) => {
                 let one = pool(connections)
-                    .test_before_acquire(true)
+                    .before_acquire(|connection, meta| {
+                        Box::pin(async move {
+                            if meta.idle_for > TRIED_AFTER {
+                                sqlx::Connection::ping(connection).await?;
+                            }
+                            Ok(true)
+                        })
+                    })
                     .after_connect(|connection, _| Box::pin(prepare_postgres(connection)))
                     .connect_lazy_with(parse(&url)?);
                 (one.clone(), one, Engine::Postgres)
@@ -250,6 +266,7 @@ impl Db {
             write,
             engine,
             wake: Arc::new(Notify::new()),
+            untold: Arc::new(AtomicBool::new(false)),
             subscriptions: Arc::new(OnceLock::new()),
         })
     }
@@ -274,7 +291,7 @@ impl Db {
             inner,
             db: self.clone(),
             delivers: false,
-            undoes: false,
+            prepares: false,
             after: Vec::new(),
         })
     }
@@ -292,6 +309,19 @@ impl Db {
     /// Wakes whoever waits for deliveries.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Tells the relays of other processes that there may be work for them, when this one has committed any since it told them last; `who` tells this
+    /// process's own hint from theirs. Once for many commits and outside of them: PostgreSQL takes transactions that notify one at a time. A hint that
+    /// is lost with its process is made up for by the others' next look.
+    pub(crate) async fn tell(&self, who: &str) -> Result<(), Error> {
+        if self.engine == Engine::Postgres && self.untold.swap(false, Ordering::AcqRel) {
+            sqlx::query("SELECT pg_notify('nova_outbox', $1)")
+                .bind(who)
+                .execute(&self.write)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Who listens to which event. Set once, when the domains are known.
@@ -339,7 +369,7 @@ pub struct Tx {
     inner: sqlx::Transaction<'static, sqlx::Any>,
     db: Db,
     delivers: bool,
-    undoes: bool,
+    prepares: bool,
     after: Vec<AfterCommit>,
 }
 
@@ -360,9 +390,10 @@ impl Tx {
         self.after.push(Box::new(act));
     }
 
-    /// This transaction takes back what an earlier one of the same request did: the request may be sent again under its `Idempotency-Key`.
-    pub fn undoes(&mut self) {
-        self.undoes = true;
+    /// This transaction is not the act of its request: it prepares one, and what it writes is cleared up when no act follows; or it takes one back. The
+    /// request may be sent again under its `Idempotency-Key`.
+    pub fn prepares(&mut self) {
+        self.prepares = true;
     }
 
     /// The commit will wake the relay.
@@ -377,15 +408,22 @@ impl Tx {
 
     /// Makes everything done in it permanent, all or nothing.
     pub async fn commit(mut self) -> Result<(), Error> {
-        idempotency::mark(&mut self.inner, !self.undoes).await?;
-        if self.delivers && self.db.engine == Engine::Postgres {
-            // Delivered at the commit and only then; the other processes' relays listen.
-            sqlx::query("SELECT pg_notify('nova_outbox', '')")
-                .execute(&mut *self.inner)
-                .await?;
-        }
+        idempotency::mark(&mut self.inner, !self.prepares).await?;
+        self.end().await
+    }
+
+    /// The same, and `answer` with it: whoever sends the request again under its `Idempotency-Key` is answered this, whatever is killed from here on.
+    pub async fn commit_as(mut self, answer: impl IntoResponse) -> Result<Response, Error> {
+        let answer = idempotency::keep(&mut self.inner, answer.into_response()).await?;
+        self.end().await?;
+        idempotency::kept();
+        Ok(answer)
+    }
+
+    async fn end(self) -> Result<(), Error> {
         self.inner.commit().await?;
         if self.delivers {
+            self.db.untold.store(true, Ordering::Release);
             self.db.wake();
         }
         for act in self.after {

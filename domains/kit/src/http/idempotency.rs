@@ -5,12 +5,14 @@
 //! (draft-ietf-httpapi-idempotency-key-header-07).
 //!
 //! The act's own transaction notes that it was done ([`mark`], at every commit under a key), so that no act is done twice whatever is killed when.
-//! The answer itself is made of what was committed, and is kept in a transaction of its own after it. A process that is killed between the two
+//! Where it is committed as its answer ([`crate::db::Tx::commit_as`]), the answer is in that transaction as well, and a process that is killed after it has
+//! answered all the same. Other acts keep theirs in a transaction of its own after it. A process that is killed between the two
 //! leaves an act that is done without an answer: the same request is then 409 with the code `answer_lost` for a day, and the client looks at what is
 //! there. So it is where the act was committed and a failure is answered. A process that is killed before the commit leaves nothing, and the same request is done anew after a minute. An attempt that was taken
 //! for lost and comes to its commit after all is undone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -18,6 +20,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use http::response::Parts;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use nova_core::clock::{Clock, Timestamp};
@@ -118,36 +121,25 @@ async fn answer(
     let attempt = Attempt {
         key_hash: key_hash.as_str().into(),
         begun: now,
+        sealer,
+        kept: Arc::default(),
     };
     let response = ATTEMPT
-        .scope(attempt, next.run(Request::from_parts(parts, Body::from(body))))
+        .scope(attempt.clone(), next.run(Request::from_parts(parts, Body::from(body))))
         .await;
-    let (head, body) = response.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
+    if attempt.kept.load(Ordering::Acquire) {
+        return Ok(response);
+    }
+    let (head, body) = in_memory(response).await;
     // A failure of ours, or a refusal for now, is not the answer: the same request may succeed in a moment. If the act is done nevertheless, what is
     // lost is the answer.
     let lasting =
         !head.status.is_server_error() && head.status != StatusCode::TOO_MANY_REQUESTS && body.len() <= LARGEST;
     let mut tx = kept.db.begin().await?;
     if lasting {
-        let location = head
-            .headers
-            .get(LOCATION)
-            .map(HeaderValue::as_bytes)
-            .unwrap_or_default();
-        let kind = head
-            .headers
-            .get(CONTENT_TYPE)
-            .map(HeaderValue::as_bytes)
-            .unwrap_or_default();
-        let plain = [kind, b"\0", location, b"\0", &body].concat();
         sqlx::query("UPDATE kit_idempotency SET status = $1, answer = $2 WHERE key_hash = $3 AND created_at = $4")
             .bind(i64::from(head.status.as_u16()))
-            .bind(sealer.seal(&plain))
+            .bind(attempt.seal(&head, &body))
             .bind(&key_hash)
             .bind(now.0)
             .execute(tx.conn())
@@ -173,14 +165,32 @@ tokio::task_local! {
 struct Attempt {
     key_hash: Arc<str>,
     begun: Timestamp,
+    sealer: Sealer,
+    /// Its answer was committed together with its act.
+    kept: Arc<AtomicBool>,
 }
 
-/// Notes in an act's transaction that the act is done. Fails when the attempt was taken for lost and another has taken its place.
+impl Attempt {
+    /// An answer as it is kept.
+    fn seal(&self, head: &Parts, body: &[u8]) -> Vec<u8> {
+        let header = |name| head.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+        self.sealer
+            .seal(&[header(CONTENT_TYPE), b"\0", header(LOCATION), b"\0", body].concat())
+    }
+}
+
+/// Notes in an act's transaction that the act is done, or that it is taken back. Fails when the attempt was taken for lost and another has taken its place.
 pub(crate) async fn mark(connection: &mut Connection, done: bool) -> Result<(), Error> {
     let Ok(attempt) = ATTEMPT.try_with(Attempt::clone) else {
         return Ok(());
     };
-    let marked = sqlx::query("UPDATE kit_idempotency SET done = $1 WHERE key_hash = $2 AND created_at = $3")
+    let sql = if done {
+        "UPDATE kit_idempotency SET done = $1 WHERE key_hash = $2 AND created_at = $3"
+    } else {
+        attempt.kept.store(false, Ordering::Release);
+        "UPDATE kit_idempotency SET done = $1, status = NULL, answer = NULL WHERE key_hash = $2 AND created_at = $3"
+    };
+    let marked = sqlx::query(sql)
         .bind(Flag(done))
         .bind(&*attempt.key_hash)
         .bind(attempt.begun.0)
@@ -191,6 +201,43 @@ pub(crate) async fn mark(connection: &mut Connection, done: bool) -> Result<(), 
     } else {
         Err(Error::Superseded)
     }
+}
+
+/// Notes in an act's transaction that the act is done and what is answered, which is given back. Fails as [`mark`] does.
+pub(crate) async fn keep(connection: &mut Connection, answer: Response) -> Result<Response, Error> {
+    let Ok(attempt) = ATTEMPT.try_with(Attempt::clone) else {
+        return Ok(answer);
+    };
+    let (head, body) = in_memory(answer).await;
+    let kept = sqlx::query(
+        "UPDATE kit_idempotency SET done = 1, status = $1, answer = $2 WHERE key_hash = $3 AND created_at = $4",
+    )
+    .bind(i64::from(head.status.as_u16()))
+    .bind(attempt.seal(&head, &body))
+    .bind(&*attempt.key_hash)
+    .bind(attempt.begun.0)
+    .execute(connection)
+    .await?;
+    if kept.rows_affected() != 1 {
+        return Err(Error::Superseded);
+    }
+    Ok(Response::from_parts(head, Body::from(body)))
+}
+
+/// What [`keep`] noted is committed.
+pub(crate) fn kept() {
+    let _no_attempt = ATTEMPT.try_with(|attempt| attempt.kept.store(true, Ordering::Release));
+}
+
+/// An answer with its body read: handlers make it in memory.
+async fn in_memory(answer: Response) -> (Parts, Bytes) {
+    let (head, body) = answer.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    (head, body)
 }
 
 enum Begun {

@@ -16,8 +16,14 @@ use crate::db::{Db, Engine, Error, Tx};
 
 /// Events of one transaction.
 const BATCH: i64 = 128;
-/// A transaction of events is committed after this long, so that the API's writers get their turn on SQLite.
-const BATCH_TIME_MICROS: i64 = 8_000;
+/// A transaction of events is committed after this long: soon on SQLite, where the API's writers wait for it; on PostgreSQL, where they do not, only
+/// handlers that are slow are cut short.
+const fn batch_time_micros(engine: Engine) -> i64 {
+    match engine {
+        Engine::Sqlite => 8_000,
+        Engine::Postgres => 30_000,
+    }
+}
 /// Longest run of one event handler.
 const HANDLER_LIMIT: Duration = Duration::from_secs(10);
 /// Jobs of this process at once.
@@ -96,8 +102,10 @@ impl Relay {
             if let Ok(mut listener) = sqlx::postgres::PgListener::connect(&url).await
                 && listener.listen("nova_outbox").await.is_ok()
             {
-                while listener.recv().await.is_ok() {
-                    self.db.wake();
+                while let Ok(hint) = listener.recv().await {
+                    if hint.payload() != self.owner {
+                        self.db.wake();
+                    }
                 }
             }
             tokio::time::sleep(POLL).await;
@@ -110,6 +118,7 @@ impl Relay {
             return Ok(false);
         };
         let events = self.events(subscriptions).await?;
+        self.db.tell(&self.owner).await?;
         let jobs = self.lease(subscriptions).await?;
         Ok(events || jobs)
     }
@@ -148,7 +157,7 @@ impl Relay {
                 break;
             }
             done.push(raw);
-            if self.clock.monotonic_micros() - started > BATCH_TIME_MICROS {
+            if self.clock.monotonic_micros() - started > batch_time_micros(self.db.engine()) {
                 cut = true;
                 break;
             }
@@ -386,14 +395,21 @@ async fn deliver(subscriptions: &Subscriptions, tx: &mut Tx, raw: &Raw) -> anyho
     }
 }
 
-/// Deletes rows by id, many in a statement.
+/// Lengths of the lists in [`delete`]: few, so that a connection knows every such statement already.
+const LISTS: [usize; 4] = [1, 8, 32, 128];
+
+/// Deletes rows by id, many in a statement; a list that is too short says its last id again.
 async fn delete(tx: &mut Tx, ids: &[String]) -> Result<u64, Error> {
     let mut deleted = 0;
-    for some in ids.chunks(64) {
-        let places: Vec<String> = (1..=some.len()).map(|n| format!("${n}")).collect();
+    for some in ids.chunks(LISTS[3]) {
+        let length = LISTS
+            .into_iter()
+            .find(|length| *length >= some.len())
+            .unwrap_or(LISTS[3]);
+        let places: Vec<String> = (1..=length).map(|n| format!("${n}")).collect();
         let sql = format!("DELETE FROM kit_outbox WHERE id IN ({})", places.join(", "));
         let mut statement = sqlx::query(sqlx::AssertSqlSafe(sql));
-        for id in some {
+        for id in some.iter().chain(some.last().into_iter().cycle()).take(length) {
             statement = statement.bind(id.as_str());
         }
         deleted += statement.execute(tx.conn()).await?.rows_affected();

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::extract::State as Shared;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use http::header::LOCATION;
 use nova_domain::audit::Act;
@@ -67,6 +67,8 @@ pub(crate) async fn create(
     state.limits.check(&PER_ACCOUNT, caller.user)?;
     let now = state.clock.now();
     let (id, key) = (StreamId::new(now), key::generate());
+    // Before the transaction: whoever holds a connection waits for no other.
+    let owner = state.directory.card(caller.user).await?;
     let mut tx = state.db.begin().await?;
     let have: i64 = sqlx::query_scalar("SELECT CAST(COUNT(*) AS BIGINT) FROM media_streams WHERE owner_user_id = $1")
         .bind(caller.user)
@@ -103,18 +105,13 @@ pub(crate) async fn create(
         detail: body.visibility.as_str(),
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
-    let row = stream::find(&state.db, &id.to_string())
+    let row = stream::find(tx.conn(), &id.to_string())
         .await?
         .ok_or_else(Problem::not_found)?;
-    let mut shown = shown::owned(&state, row, Some(&caller)).await?;
+    let mut shown = shown::owned_by(&state, row, owner, Some(&caller));
     shown.stream_key = Some(key);
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, format!("/api/v1/streams/{id}"))],
-        Json(shown),
-    )
-        .into_response())
+    let place = [(LOCATION, format!("/api/v1/streams/{id}"))];
+    Ok(tx.commit_as((StatusCode::CREATED, place, Json(shown))).await?)
 }
 
 /// A name for addresses: what of the title can stand in one, and a tail that makes it unlike any other.

@@ -1,5 +1,5 @@
 use axum::extract::State as Shared;
-use http::StatusCode;
+use axum::response::Response;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Path};
 use nova_domain::{Caller, Problem};
@@ -22,7 +22,7 @@ pub(crate) async fn delete(
     client: Client,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let row = shown::moderated(&state, &id, &caller).await?;
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;

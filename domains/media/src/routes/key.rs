@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use nova_core::clock::Timestamp;
 use nova_domain::audit::Act;
 use nova_domain::http::limit::Rule;
@@ -40,7 +41,7 @@ pub(crate) async fn rotate(
     client: Client,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<NewKey>, Problem> {
+) -> Result<Response, Problem> {
     let row = shown::mine(&state, &id, &caller).await?;
     state.limits.check(&PER_ACCOUNT, caller.user)?;
     let now = state.clock.now();
@@ -61,11 +62,12 @@ pub(crate) async fn rotate(
         detail: "",
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
-    Ok(Json(NewKey {
-        stream_key: key,
-        ingest: Ingest {
-            rtmp_url: state.live.ingest_url.clone(),
-        },
-    }))
+    Ok(tx
+        .commit_as(Json(NewKey {
+            stream_key: key,
+            ingest: Ingest {
+                rtmp_url: state.live.ingest_url.clone(),
+            },
+        }))
+        .await?)
 }

@@ -1,5 +1,6 @@
 //! One file an endpoint, or a few that are one thing.
 
+use axum::response::Response;
 use http::StatusCode;
 use nova_core::clock::Timestamp;
 use nova_domain::audit::Act;
@@ -67,7 +68,7 @@ async fn done_away(
     (action, what): (&str, &str),
     subject: String,
     now: Timestamp,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let own = caller.user == owner;
     let act = Act {
         actor: Some(caller.user),
@@ -83,8 +84,7 @@ async fn done_away(
         };
         tx.emit(&event, Some(caller.user), now).await?;
     }
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(tx.commit_as(StatusCode::NO_CONTENT).await?)
 }
 
 /// Whose things a list is asked for: an id, `me`, or everybody's.

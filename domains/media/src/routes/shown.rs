@@ -113,6 +113,12 @@ fn playback(state: &State, name: &str) -> Playback {
 
 /// A stream that somebody owns, as `caller` sees it.
 pub(crate) async fn owned(state: &State, row: Row, caller: Option<&Caller>) -> Result<Shown, Error> {
+    let owner = state.directory.card(row.owner_user_id).await?;
+    Ok(owned_by(state, row, owner, caller))
+}
+
+/// The same, where the owner's card is at hand.
+pub(crate) fn owned_by(state: &State, row: Row, owner: Option<Card>, caller: Option<&Caller>) -> Shown {
     let mine = caller.is_some_and(|caller| caller.user == row.owner_user_id);
     let name = state.gate.name_of(row.id).unwrap_or_else(|| row.name.clone());
     let on_air = (state.live.look)(&name);
@@ -121,11 +127,11 @@ pub(crate) async fn owned(state: &State, row: Row, caller: Option<&Caller>) -> R
     if mine && visibility == Visibility::Private {
         playback.token = Some(playback_token(state, &row, row.owner_user_id).0);
     }
-    Ok(Shown {
+    Shown {
         id: row.id.uuid(),
         status: status(on_air.as_ref()),
         viewer_count: on_air.as_ref().map_or(0, |on_air| on_air.viewers),
-        owner: state.directory.card(row.owner_user_id).await?,
+        owner,
         created_at: Timestamp(row.created_at),
         started_at: on_air.as_ref().map(|on_air| on_air.started_at),
         video: on_air.as_ref().and_then(|on_air| on_air.video.clone()),
@@ -141,7 +147,7 @@ pub(crate) async fn owned(state: &State, row: Row, caller: Option<&Caller>) -> R
         name: row.name,
         title: row.title,
         description: row.description,
-    })
+    }
 }
 
 /// A token for a viewer of a private stream, and when it ends.
@@ -190,7 +196,7 @@ pub(crate) fn open_named(state: &State, name: &str) -> Option<Shown> {
 
 /// The stream, when the caller may know of it; 404 otherwise. A private one is its owner's, and moderators may look.
 pub(crate) async fn visible(state: &State, id_or_name: &str, caller: Option<&Caller>) -> Result<Row, Problem> {
-    let row = stream::find(&state.db, id_or_name)
+    let row = stream::find(state.db.read(), id_or_name)
         .await?
         .ok_or_else(Problem::not_found)?;
     let viewer = caller.map(|caller| caller.user);

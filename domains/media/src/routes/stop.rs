@@ -1,5 +1,5 @@
 use axum::extract::State as Shared;
-use http::StatusCode;
+use axum::response::Response;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Path};
 use nova_domain::{Caller, Problem};
@@ -23,7 +23,7 @@ pub(crate) async fn stop(
     client: Client,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let row = shown::moderated(&state, &id, &caller).await?;
     let own = row.owner_user_id == caller.user;
     let reason = if own {

@@ -104,7 +104,7 @@ pub(crate) async fn update(
     let gate = std::sync::Arc::clone(&state.gate);
     tx.on_commit(move || gate.change(id, &name, visibility));
     tx.commit().await?;
-    let row = stream::find(&state.db, &id.to_string())
+    let row = stream::find(state.db.read(), &id.to_string())
         .await?
         .ok_or_else(Problem::not_found)?;
     Ok(Json(shown::owned(&state, row, Some(&caller)).await?))

@@ -121,10 +121,10 @@ pub(super) async fn say(
 }
 
 /// The decision called `id`.
-pub(super) async fn decided(state: &State, id: StrikeId) -> Result<Decided, Problem> {
+pub(super) async fn decided(tx: &mut Tx, id: StrikeId) -> Result<Decided, Problem> {
     let row: Option<strike::Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{} WHERE s.id = $1", strike::SELECT)))
         .bind(id)
-        .fetch_optional(state.db.read())
+        .fetch_optional(tx.conn())
         .await?;
     Ok(row.ok_or_else(Problem::not_found)?.into())
 }

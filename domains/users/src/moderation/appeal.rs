@@ -1,6 +1,7 @@
 //! POST `/users/me/appeals`.
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_domain::Problem;
 use nova_domain::db::Error;
@@ -48,7 +49,7 @@ pub(crate) async fn appeal(
     Shared(state): Shared<State>,
     EvenSuspended(caller): EvenSuspended,
     Json(new): Json<NewAppeal>,
-) -> Result<(StatusCode, Json<Appeal>), Problem> {
+) -> Result<Response, Problem> {
     caller.require_session()?;
     let (me, now) = (caller.user, state.clock.now());
     let mut fields = Fields::new();
@@ -92,6 +93,5 @@ pub(crate) async fn appeal(
             }
             other => other.into(),
         })?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Json(appeal)))
+    Ok(tx.commit_as((StatusCode::CREATED, Json(appeal))).await?)
 }

@@ -84,7 +84,12 @@ pub(crate) async fn appeals(
     .bind(page.fetch())
     .fetch_all(state.db.read())
     .await?;
-    let cards = card::many(&state.db, &state.base, rows.iter().map(|row| row.user_id).collect()).await?;
+    let cards = card::many(
+        state.db.read(),
+        &state.base,
+        rows.iter().map(|row| row.user_id).collect(),
+    )
+    .await?;
     Ok(Json(page.list(
         rows,
         |row| Cursor(row.created_at, row.id.to_string()),

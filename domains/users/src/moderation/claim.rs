@@ -1,6 +1,7 @@
 //! POST `/moderation/reports/{id}/claim`.
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use nova_domain::audit::Act;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Json, Path};
@@ -34,10 +35,10 @@ pub(crate) async fn claim(
     caller: Caller,
     client: Client,
     Path(id): Path<ReportId>,
-) -> Result<Json<Report>, Problem> {
+) -> Result<Response, Problem> {
     act::moderator(&caller)?;
     let (me, now) = (caller.user, state.clock.now());
-    let known = report::one(&state.db, id).await?.ok_or_else(Problem::not_found)?;
+    let known = report::one(state.db.read(), id).await?.ok_or_else(Problem::not_found)?;
     if known.subject_id == Some(me) {
         return Err(Problem::forbidden("this is about you"));
     }
@@ -63,10 +64,10 @@ pub(crate) async fn claim(
         detail: "",
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
-    let row = report::one(&state.db, id).await?.ok_or_else(Problem::not_found)?;
-    let mut told = report::told(&state.db, &state.base, vec![row], now).await?;
-    Ok(Json(told.pop().ok_or_else(Problem::not_found)?))
+    let row = report::one(tx.conn(), id).await?.ok_or_else(Problem::not_found)?;
+    let mut told = report::told(tx.conn(), &state.base, vec![row], now).await?;
+    let report = told.pop().ok_or_else(Problem::not_found)?;
+    Ok(tx.commit_as(Json(report)).await?)
 }
 
 /// Why a report cannot be had or decided.

@@ -1,6 +1,7 @@
 //! POST `/reports`.
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_core::clock::Timestamp;
 use nova_domain::db::UserId;
@@ -74,7 +75,7 @@ pub(crate) async fn create(
     Shared(state): Shared<State>,
     caller: Caller,
     Json(new): Json<NewReport>,
-) -> Result<(StatusCode, Json<Receipt>), Problem> {
+) -> Result<Response, Problem> {
     let (me, now) = (caller.user, state.clock.now());
     let mut fields = Fields::new();
     fields.text("target_id", &new.target_id, 1, 64);
@@ -107,7 +108,6 @@ pub(crate) async fn create(
         let event = ReportCreated { report: id.to_string() };
         tx.emit(&event, Some(me), now).await?;
     }
-    tx.commit().await?;
     let status = if times == 1 {
         StatusCode::CREATED
     } else {
@@ -118,7 +118,7 @@ pub(crate) async fn create(
         status: ReportStatus::Open,
         created_at: Timestamp(created_at),
     };
-    Ok((status, Json(receipt)))
+    Ok(tx.commit_as((status, Json(receipt))).await?)
 }
 
 /// How the thing looks now, and whose it is. 404 when there is no such thing; nothing when no domain of this server keeps such things.

@@ -1,6 +1,7 @@
 //! POST `/moderation/appeals/{id}/decide`.
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use nova_core::clock::Timestamp;
 use nova_domain::audit::Act;
 use nova_domain::db::{Tx, UserId};
@@ -51,7 +52,7 @@ pub(crate) async fn decide(
     client: Client,
     Path(id): Path<AppealId>,
     Json(ruling): Json<Ruling>,
-) -> Result<Json<Decided>, Problem> {
+) -> Result<Response, Problem> {
     act::moderator(&caller)?;
     let now = state.clock.now();
     let mut fields = Fields::new();
@@ -94,8 +95,8 @@ pub(crate) async fn decide(
     if ruling.grant {
         lift(&state, &mut tx, (&caller, &client), (strike, user), now).await?;
     }
-    tx.commit().await?;
-    Ok(Json(act::decided(&state, strike).await?))
+    let decided = act::decided(&mut tx, strike).await?;
+    Ok(tx.commit_as(Json(decided)).await?)
 }
 
 /// Takes a decision back.

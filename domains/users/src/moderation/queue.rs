@@ -58,7 +58,7 @@ pub(crate) async fn queue(
     .await?;
     let list = page.list(rows, |row| Cursor(row.created_at, row.id.to_string()), |row| row);
     Ok(Json(List {
-        items: report::told(&state.db, &state.base, list.items, state.clock.now()).await?,
+        items: report::told(state.db.read(), &state.base, list.items, state.clock.now()).await?,
         next_cursor: list.next_cursor,
     }))
 }

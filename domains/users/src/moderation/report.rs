@@ -2,7 +2,7 @@
 
 use nova_core::clock::Timestamp;
 use nova_domain::accounts::Card;
-use nova_domain::db::{Db, Error, Id, UserId};
+use nova_domain::db::{Error, Executor, Id, UserId};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
@@ -188,13 +188,18 @@ impl Row {
 }
 
 /// Rows as reports, with the people in them.
-pub(super) async fn told(db: &Db, base: &card::Base, rows: Vec<Row>, now: Timestamp) -> Result<Vec<Report>, Error> {
+pub(super) async fn told(
+    on: impl Executor<'_>,
+    base: &card::Base,
+    rows: Vec<Row>,
+    now: Timestamp,
+) -> Result<Vec<Report>, Error> {
     let people: Vec<UserId> = rows
         .iter()
         .flat_map(|row| [row.subject_id, row.reporter_id])
         .flatten()
         .collect();
-    let cards = card::many(db, base, people).await?;
+    let cards = card::many(on, base, people).await?;
     let card = |user: Option<UserId>| user.and_then(|user| cards.get(&user).cloned());
     Ok(rows
         .into_iter()
@@ -222,11 +227,11 @@ pub(super) async fn told(db: &Db, base: &card::Base, rows: Vec<Row>, now: Timest
 }
 
 /// The report called `id`.
-pub(super) async fn one(db: &Db, id: ReportId) -> Result<Option<Row>, Error> {
+pub(super) async fn one(on: impl Executor<'_>, id: ReportId) -> Result<Option<Row>, Error> {
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS} FROM users_reports r WHERE r.id = $1"
     )))
     .bind(id)
-    .fetch_optional(db.read())
+    .fetch_optional(on)
     .await?)
 }

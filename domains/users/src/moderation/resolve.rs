@@ -1,6 +1,7 @@
 //! POST `/moderation/reports/{id}/resolve`.
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use nova_domain::audit::Act;
 use nova_domain::events::ReportResolved;
 use nova_domain::http::problem::{Details, Fields};
@@ -61,7 +62,7 @@ pub(crate) async fn resolve(
     client: Client,
     Path(id): Path<ReportId>,
     Json(wanted): Json<Resolution>,
-) -> Result<Json<Report>, Problem> {
+) -> Result<Response, Problem> {
     act::moderator(&caller)?;
     let (me, now) = (caller.user, state.clock.now());
     let action = match wanted.action {
@@ -78,7 +79,7 @@ pub(crate) async fn resolve(
         action.is_some(),
     );
     fields.done()?;
-    let known = report::one(&state.db, id).await?.ok_or_else(Problem::not_found)?;
+    let known = report::one(state.db.read(), id).await?.ok_or_else(Problem::not_found)?;
     if known.subject_id == Some(me) {
         return Err(Problem::forbidden("this is about you"));
     }
@@ -132,8 +133,8 @@ pub(crate) async fn resolve(
         moderator: me,
     };
     tx.emit(&event, Some(me), now).await?;
-    tx.commit().await?;
-    let row = report::one(&state.db, id).await?.ok_or_else(Problem::not_found)?;
-    let mut told = report::told(&state.db, &state.base, vec![row], now).await?;
-    Ok(Json(told.pop().ok_or_else(Problem::not_found)?))
+    let row = report::one(tx.conn(), id).await?.ok_or_else(Problem::not_found)?;
+    let mut told = report::told(tx.conn(), &state.base, vec![row], now).await?;
+    let report = told.pop().ok_or_else(Problem::not_found)?;
+    Ok(tx.commit_as(Json(report)).await?)
 }

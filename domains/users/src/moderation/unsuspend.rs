@@ -1,6 +1,7 @@
 //! POST `/moderation/users/{id}/unsuspend`.
 
 use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use nova_domain::db::UserId;
 use nova_domain::http::problem::Details;
@@ -32,11 +33,11 @@ pub(crate) async fn unsuspend(
     caller: Caller,
     client: Client,
     Path(user): Path<UserId>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let standing = act::allow(&state, &caller, user).await?;
     let now = state.clock.now();
     if standing.suspended_until.is_none_or(|until| until <= now) {
-        return Ok(StatusCode::NO_CONTENT);
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let mut tx = state.db.begin().await?;
     sqlx::query(
@@ -48,6 +49,5 @@ pub(crate) async fn unsuspend(
     .await?;
     state.accounts.suspend(&mut tx, user, None, now).await?;
     act::say(&mut tx, (&caller, &client), user, "unsuspend", now).await?;
-    tx.commit().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(tx.commit_as(StatusCode::NO_CONTENT).await?)
 }

@@ -1,6 +1,7 @@
 //! POST `/moderation/users/{id}/warn`.
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use nova_domain::db::UserId;
 use nova_domain::http::problem::{Details, Fields};
 use nova_domain::http::{Client, Json, Path};
@@ -50,7 +51,7 @@ pub(crate) async fn warn(
     client: Client,
     Path(user): Path<UserId>,
     Json(wanted): Json<Warning>,
-) -> Result<Json<Decided>, Problem> {
+) -> Result<Response, Problem> {
     act::moderator(&caller)?;
     let mut fields = Fields::new();
     act::check(&mut fields, None, &wanted.statement, &wanted.note, true);
@@ -70,6 +71,6 @@ pub(crate) async fn warn(
     };
     let mut tx = state.db.begin().await?;
     let strike = act::strike(&state, &mut tx, (&caller, &client), decision, now).await?;
-    tx.commit().await?;
-    Ok(Json(act::decided(&state, strike).await?))
+    let decided = act::decided(&mut tx, strike).await?;
+    Ok(tx.commit_as(Json(decided)).await?)
 }

@@ -1,4 +1,5 @@
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_domain::db::{Error, Id};
 use nova_domain::http::problem::{Details, Fields};
@@ -84,7 +85,7 @@ pub(crate) async fn finish(
     client: Client,
     caller: Caller,
     Json(body): Json<Finish>,
-) -> Result<(StatusCode, Json<Shown>), Problem> {
+) -> Result<Response, Problem> {
     let now = state.clock.now();
     session::require_recent(&state, &caller, now)?;
     let webauthn = party(&state)?;
@@ -130,6 +131,5 @@ pub(crate) async fn finish(
     }
     let told = ("identity.passkey_added", "A passkey was added to your account");
     post::factor_changed(&state, &mut tx, &client, caller.user, told, now).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Json(shown)))
+    Ok(tx.commit_as((StatusCode::CREATED, Json(shown))).await?)
 }

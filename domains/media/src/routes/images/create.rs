@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State as Shared;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use nova_core::error::Kind as Failure;
@@ -104,11 +104,12 @@ pub(crate) async fn create(
     )
     .await?;
     let folder = image::begin(&mut tx, id, caller.user, wanted.kind, &made, now).await?;
+    tx.prepares();
     tx.commit().await?;
     if let Err(error) = image::store(&state, &folder, made).await {
         let mut tx = state.db.begin().await?;
         image::remove(&mut tx, id, caller.user, &folder, now).await?;
-        tx.undoes();
+        tx.prepares();
         tx.commit().await?;
         return Err(away(&error));
     }
@@ -123,16 +124,12 @@ pub(crate) async fn create(
         detail: wanted.kind.as_str(),
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
-    let row = image::find(&state.db, &id.to_string())
+    let row = image::find(tx.conn(), &id.to_string())
         .await?
         .ok_or_else(Problem::not_found)?;
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, format!("/api/v1/images/{id}"))],
-        Json(shown::shown(&state, &row, Some(&caller))),
-    )
-        .into_response())
+    let place = [(LOCATION, format!("/api/v1/images/{id}"))];
+    let shown = shown::shown(&state, &row, Some(&caller));
+    Ok(tx.commit_as((StatusCode::CREATED, place, Json(shown))).await?)
 }
 
 fn refused(error: PictureError) -> Problem {

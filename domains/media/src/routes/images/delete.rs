@@ -1,5 +1,5 @@
 use axum::extract::State as Shared;
-use http::StatusCode;
+use axum::response::Response;
 use nova_domain::http::problem::Details;
 use nova_domain::http::{Client, Path};
 use nova_domain::{Caller, Problem};
@@ -26,7 +26,7 @@ pub(crate) async fn delete(
     client: Client,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let row = visible(&state, &id, Some(&caller)).await?;
     if !caller.may_moderate(row.owner_user_id) {
         return Err(Problem::forbidden("this picture belongs to somebody else"));

@@ -29,7 +29,7 @@ pub(crate) async fn show(
 
 /// The picture, unless its owner and the caller do not want to meet.
 pub(super) async fn visible(state: &State, id: &str, caller: Option<&Caller>) -> Result<Row, Problem> {
-    let row = image::find(&state.db, id).await?.ok_or_else(Problem::not_found)?;
+    let row = image::find(state.db.read(), id).await?.ok_or_else(Problem::not_found)?;
     if caller.is_some_and(|caller| caller.may_moderate(row.owner_user_id)) {
         return Ok(row);
     }

@@ -148,17 +148,18 @@ pub(crate) async fn create(
         detail: visibility.as_str(),
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
     let mut told = vec![
         ("location", value(format!("/api/v1/uploads/{}", row.id))),
         ("nova-video", value(row.video_id.to_string())),
         ("upload-expires", expires(&row)),
     ];
-    if headers.contains_key("content-type") {
-        write::is_a_piece(&headers)?;
-        let offset = write::append(&state, &row, 0, &headers, body).await?;
-        told.push(("upload-offset", HeaderValue::from(offset)));
+    if !headers.contains_key("content-type") {
+        return Ok(tx.commit_as(answer(StatusCode::CREATED, &told)).await?);
     }
+    tx.commit().await?;
+    write::is_a_piece(&headers)?;
+    let offset = write::append(&state, &row, 0, &headers, body).await?;
+    told.push(("upload-offset", HeaderValue::from(offset)));
     Ok(answer(StatusCode::CREATED, &told))
 }
 

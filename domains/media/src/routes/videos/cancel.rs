@@ -1,4 +1,5 @@
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_domain::audit::Act;
 use nova_domain::http::problem::Details;
@@ -25,7 +26,7 @@ pub(crate) async fn cancel(
     client: Client,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let row = shown::mine(&state, &id, &caller).await?;
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
@@ -45,6 +46,5 @@ pub(crate) async fn cancel(
         detail: "",
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
-    Ok(StatusCode::ACCEPTED)
+    Ok(tx.commit_as(StatusCode::ACCEPTED).await?)
 }

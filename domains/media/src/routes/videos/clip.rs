@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_domain::audit::Act;
 use nova_domain::db::Flag;
@@ -71,7 +72,7 @@ pub(crate) async fn create(
     caller: Caller,
     Path(id): Path<String>,
     Json(body): Json<New>,
-) -> Result<(StatusCode, Json<Shown>), Problem> {
+) -> Result<Response, Problem> {
     let source = shown::visible(&state, &id, Some(&caller)).await?;
     let mine = source.owner_user_id == caller.user;
     if !mine && source.visibility() == Visibility::Private {
@@ -111,6 +112,8 @@ pub(crate) async fn create(
     state.limits.check(&PER_ACCOUNT, caller.user)?;
     let now = state.clock.now();
     let clip = VideoId::new(now);
+    // Before the transaction: whoever holds a connection waits for no other.
+    let owner = state.directory.card(caller.user).await?;
     let mut tx = state.db.begin().await?;
     let open: i64 = sqlx::query_scalar(
         "SELECT CAST(COUNT(*) AS BIGINT) FROM media_videos WHERE owner_user_id = $1 AND source = 'clip' AND status = 'processing'",
@@ -160,14 +163,11 @@ pub(crate) async fn create(
         detail: visibility.as_str(),
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
-    let row = video::find(&state.db, &clip.to_string())
+    let row = video::find(tx.conn(), &clip.to_string())
         .await?
         .ok_or_else(Problem::not_found)?;
-    Ok((
-        StatusCode::CREATED,
-        Json(shown::shown(&state, row, Some(&caller)).await?),
-    ))
+    let shown = shown::shown_by(&state, row, owner, Some(&caller));
+    Ok(tx.commit_as((StatusCode::CREATED, Json(shown))).await?)
 }
 
 /// Seconds of the longest clip that the caller may have of it.

@@ -1,4 +1,5 @@
 use axum::extract::State as Shared;
+use axum::response::Response;
 use http::StatusCode;
 use nova_domain::audit::Act;
 use nova_domain::http::problem::Details;
@@ -27,7 +28,7 @@ pub(crate) async fn retry(
     client: Client,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let row = shown::mine(&state, &id, &caller).await?;
     let upload = row.upload_id.as_deref().and_then(|upload| upload.parse().ok());
     if upload.is_none() && row.clip_of.is_none() {
@@ -55,6 +56,5 @@ pub(crate) async fn retry(
         detail: "",
     };
     tx.audit(act, Some(&client), now).await?;
-    tx.commit().await?;
-    Ok(StatusCode::ACCEPTED)
+    Ok(tx.commit_as(StatusCode::ACCEPTED).await?)
 }

@@ -139,6 +139,12 @@ pub(crate) struct Shown {
 
 /// A video as `caller` sees it.
 pub(crate) async fn shown(state: &State, row: Row, caller: Option<&Caller>) -> Result<Shown, Error> {
+    let owner = state.directory.card(row.owner_user_id).await?;
+    Ok(shown_by(state, row, owner, caller))
+}
+
+/// The same, where the owner's card is at hand.
+pub(crate) fn shown_by(state: &State, row: Row, owner: Option<Card>, caller: Option<&Caller>) -> Shown {
     let mine = caller.is_some_and(|caller| caller.user == row.owner_user_id);
     let base = &state.public_url;
     let visibility = row.visibility();
@@ -148,12 +154,12 @@ pub(crate) async fn shown(state: &State, row: Row, caller: Option<&Caller>) -> R
     };
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of any video")]
     let seconds = |us: i64| (us / 1000) as f64 / 1000.0;
-    Ok(Shown {
+    Shown {
         id: row.id.uuid(),
         status: Status::parse(&row.status),
         source: Source::parse(&row.source),
         progress: row.progress.clamp(0, 100),
-        owner: state.directory.card(row.owner_user_id).await?,
+        owner,
         duration_s: seconds(row.duration_us),
         clip: row.clip_of.map(|video_id| ClipOf {
             video_id,
@@ -181,7 +187,7 @@ pub(crate) async fn shown(state: &State, row: Row, caller: Option<&Caller>) -> R
         stream_id: row.stream_id,
         title: row.title,
         description: row.description,
-    })
+    }
 }
 
 /// A token for a viewer of a private video, and when it ends.
@@ -197,7 +203,7 @@ pub(crate) fn playback_token(state: &State, row: &Row, viewer: &Caller) -> (Stri
 /// The video, when the caller may know of it; 404 otherwise. A private one, and one that cannot be watched yet, is its owner's, and moderators
 /// may look.
 pub(crate) async fn visible(state: &State, id: &str, caller: Option<&Caller>) -> Result<Row, Problem> {
-    let row = video::find(&state.db, id).await?.ok_or_else(Problem::not_found)?;
+    let row = video::find(state.db.read(), id).await?.ok_or_else(Problem::not_found)?;
     let viewer = caller.map(|caller| caller.user);
     if viewer == Some(row.owner_user_id) || caller.is_some_and(|caller| caller.may_moderate(row.owner_user_id)) {
         return Ok(row);

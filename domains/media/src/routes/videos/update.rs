@@ -71,7 +71,7 @@ pub(crate) async fn update(
     };
     tx.audit(act, Some(&client), now).await?;
     tx.commit().await?;
-    let row = video::find(&state.db, &row.id.to_string())
+    let row = video::find(state.db.read(), &row.id.to_string())
         .await?
         .ok_or_else(Problem::not_found)?;
     Ok(Json(shown::shown(&state, row, Some(&caller)).await?))
