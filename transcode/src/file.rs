@@ -4,8 +4,9 @@
 //! limit. Keyframes lie on a grid from the file's start, so that spans that begin on the grid can be made by several workers, on several
 //! machines, and joined without a seam: each picture belongs to exactly one span, and each span begins with a keyframe.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -152,8 +153,7 @@ pub async fn probe(settings: &Settings, path: &Path) -> Result<Probe, Error> {
         .await
         .map_err(|_elapsed| Error::Timeout(PATIENCE.as_millis() as u64))??;
     if !status.success() {
-        let reason = String::from_utf8_lossy(&errors);
-        return Err(Error::Worker(reason_of(&reason)));
+        return Err(Error::Worker(reason_of(&String::from_utf8_lossy(&errors), status)));
     }
     serde_json::from_slice(&output).map_err(|error| Error::Worker(error.to_string()))
 }
@@ -200,10 +200,18 @@ pub async fn pictures_at(
     Ok(pictures)
 }
 
-/// What a worker that failed has to say: the line with its error, whatever GStreamer printed around it.
-fn reason_of(said: &str) -> String {
+/// What a worker that failed has to say: the line with its error, whatever GStreamer printed around it. One that was ended says nothing of use.
+fn reason_of(said: &str, status: ExitStatus) -> String {
     let line = said.lines().find_map(|line| line.strip_prefix("Error: "));
-    line.or(said.trim().lines().last()).unwrap_or_default().to_owned()
+    match (line, status.signal()) {
+        (Some(line), None) => line.to_owned(),
+        (_, Some(signal)) => {
+            format!(
+                "what decodes it was ended (signal {signal}), as happens when data are broken or take too much memory"
+            )
+        }
+        (None, None) => "what decodes it ended without a word".to_owned(),
+    }
 }
 
 /// What to make of a file.

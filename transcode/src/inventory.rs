@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
@@ -45,9 +46,31 @@ impl Inventory {
     }
 }
 
+/// Something that a worker has tried after it had closed itself off: a line of `nova-transcode confined`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// `read:PATH`, `write:PATH`, `tcp:ADDRESS`, `udp:ADDRESS`, `unix:NAME` (abstract), `run:PROGRAM`.
+    pub target: String,
+    /// It failed, as it should.
+    pub refused: bool,
+}
+
 /// Asks the worker program what it finds on this machine.
 pub async fn inventory(settings: &Settings) -> Result<Inventory, Error> {
-    let mut child = process::command(settings, "probe", Nice::Live)
+    let found = lines(settings, "probe", &[]).await?;
+    Ok(Inventory { found })
+}
+
+/// Lets a worker that has closed itself off try these.
+pub async fn confined(settings: &Settings, targets: &[String]) -> Result<Vec<Attempt>, Error> {
+    lines(settings, "confined", targets).await
+}
+
+/// Runs a task of the worker program; what it prints.
+async fn lines<T: DeserializeOwned>(settings: &Settings, task: &str, arguments: &[String]) -> Result<Vec<T>, Error> {
+    let mut child = process::command(settings, task, Nice::Live)
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
@@ -62,11 +85,10 @@ pub async fn inventory(settings: &Settings) -> Result<Inventory, Error> {
         .await
         .map_err(|_elapsed| Error::Timeout(PATIENCE.as_millis() as u64))??;
     if !status.success() {
-        return Err(Error::Worker(format!("probe ended with {status}")));
+        return Err(Error::Worker(format!("{task} ended with {status}")));
     }
     let lines = output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let found = lines
+    lines
         .map(|line| serde_json::from_slice(line).map_err(|error| Error::Worker(error.to_string())))
-        .collect::<Result<_, _>>()?;
-    Ok(Inventory { found })
+        .collect()
 }

@@ -3,9 +3,11 @@
 mod captions;
 mod epochs;
 mod file;
+mod hostile;
 mod ladder;
 mod restart;
 mod rig;
+mod sandbox;
 mod slow;
 mod sound;
 mod stills;
