@@ -229,6 +229,8 @@ pub struct FileJob {
     pub span: (u64, Option<u64>),
     /// Keyframes are the first picture at or after each multiple of this: the segments' duration.
     pub grid_ms: u32,
+    /// What encodes the pictures ([`crate::Transcoder::choose_encoder`]): all spans of a file need the same. The worker probes when there is none.
+    pub encoder: Option<String>,
 }
 
 /// A ladder that is being made of a file. Dropping it ends the worker.
@@ -263,7 +265,8 @@ impl FileLadder {
             video: job.probe.video().filter(|_| !job.rungs.is_empty()),
             rungs: rungs.collect(),
             sound,
-            encoder: None,
+            encoder: job.encoder.clone(),
+            avoid: String::new(),
             frame_rate: None,
             file: Some(FileStart {
                 path: path.to_string_lossy().into_owned(),
@@ -291,6 +294,7 @@ impl FileLadder {
                     return Ok(Some(Event::Flushed));
                 }
                 Reply::Fault(reason) => return Err(Error::Worker(reason)),
+                Reply::EncoderFault(reason) => return Err(Error::Encoder(reason)),
                 Reply::Ready { .. } | Reply::FrameRate(..) | Reply::Taken(_) | Reply::Still { .. } => {}
             }
         }

@@ -219,6 +219,16 @@ fn transcoding(config: &Config) -> Vec<Finding> {
             "install gstreamer1.0-plugins-ugly (x264enc) or a hardware encoder's plug-in",
         ),
     }];
+    for found in inventory.unusable_hardware() {
+        let why = found.why.as_deref().unwrap_or("nothing came out");
+        findings.push(Finding::Note(
+            format!(
+                "the hardware encoder {} is installed and does not work here ({why})",
+                found.name
+            ),
+            "check the card's driver and who may open its device; without it, the processor encodes",
+        ));
+    }
     let open: Vec<&str> = attempts
         .iter()
         .filter(|attempt| !attempt.refused)

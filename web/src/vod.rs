@@ -58,7 +58,10 @@ pub(crate) async fn make(
         nova_transcode::Error::Worker(why) => MakeError::Input(format!("this file cannot be read: {why}")),
         other => machine(other),
     })?;
-    let job = plan(transcoder, source, looked)?;
+    let mut job = plan(transcoder, source, looked)?;
+    if !job.rungs.is_empty() {
+        job.encoder = transcoder.choose_encoder().await.map_err(machine)?;
+    }
     let bytes = tokio::fs::metadata(source).await.map_err(machine)?.len();
     // What an earlier try left is not what this one makes.
     library.clear(folder).await.map_err(machine)?;
@@ -130,6 +133,7 @@ fn plan(transcoder: &Transcoder, source: &Path, looked: Probe) -> Result<FileJob
         sound,
         span: (0, None),
         grid_ms: SEGMENT_MS,
+        encoder: None,
     })
 }
 
@@ -355,6 +359,11 @@ async fn span(
                 Ok(None) => return Ok(()),
                 Err(nova_transcode::Error::Worker(why)) => {
                     return Err(MakeError::Input(format!("this file cannot be decoded: {why}")));
+                }
+                // No other encoder goes on where this one has stopped: the whole file is made again, with another.
+                Err(error @ nova_transcode::Error::Encoder(_)) => {
+                    transcoder.avoid_encoder(&error.to_string());
+                    return Err(machine(error));
                 }
                 Err(error) if attempt == TRIES => {
                     return Err(MakeError::Input(format!(

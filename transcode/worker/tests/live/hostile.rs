@@ -65,6 +65,7 @@ async fn make(settings: &Settings, path: &Path, probe: Probe) -> Result<usize, E
         rungs,
         span: (0, None),
         grid_ms: 4000,
+        encoder: None,
     };
     let mut ladder = FileLadder::start(settings, &Handle::current(), &job)?;
     let mut frames = 0;

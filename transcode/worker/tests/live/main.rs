@@ -3,6 +3,7 @@
 mod captions;
 mod epochs;
 mod file;
+mod hardware;
 mod hostile;
 mod ladder;
 mod restart;
