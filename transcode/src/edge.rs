@@ -55,6 +55,7 @@ pub async fn edge(settings: &Settings, runtime: &Handle, job: EdgeJob) -> Result
         }],
         sound: None,
         encoder: Some("x264enc".into()),
+        avoid: String::new(),
         frame_rate: job.frame_rate,
         file: None,
         video: Some(job.track),
@@ -72,7 +73,7 @@ pub async fn edge(settings: &Settings, runtime: &Handle, job: EdgeJob) -> Result
             Reply::Frame(frame) if frame.pts() >= job.until => {}
             Reply::Frame(frame) => frames.push(frame),
             Reply::Flushed => break,
-            Reply::Fault(reason) => return Err(Error::Worker(reason)),
+            Reply::Fault(reason) | Reply::EncoderFault(reason) => return Err(Error::Worker(reason)),
             Reply::Ready { .. } | Reply::FrameRate(..) | Reply::Taken(_) | Reply::Still { .. } => {}
         }
     }

@@ -4,8 +4,9 @@
 //! limit. Keyframes lie on a grid from the file's start, so that spans that begin on the grid can be made by several workers, on several
 //! machines, and joined without a seam: each picture belongs to exactly one span, and each span begins with a keyframe.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -152,8 +153,7 @@ pub async fn probe(settings: &Settings, path: &Path) -> Result<Probe, Error> {
         .await
         .map_err(|_elapsed| Error::Timeout(PATIENCE.as_millis() as u64))??;
     if !status.success() {
-        let reason = String::from_utf8_lossy(&errors);
-        return Err(Error::Worker(reason_of(&reason)));
+        return Err(Error::Worker(reason_of(&String::from_utf8_lossy(&errors), status)));
     }
     serde_json::from_slice(&output).map_err(|error| Error::Worker(error.to_string()))
 }
@@ -200,10 +200,18 @@ pub async fn pictures_at(
     Ok(pictures)
 }
 
-/// What a worker that failed has to say: the line with its error, whatever GStreamer printed around it.
-fn reason_of(said: &str) -> String {
+/// What a worker that failed has to say: the line with its error, whatever GStreamer printed around it. One that was ended says nothing of use.
+fn reason_of(said: &str, status: ExitStatus) -> String {
     let line = said.lines().find_map(|line| line.strip_prefix("Error: "));
-    line.or(said.trim().lines().last()).unwrap_or_default().to_owned()
+    match (line, status.signal()) {
+        (Some(line), None) => line.to_owned(),
+        (_, Some(signal)) => {
+            format!(
+                "what decodes it was ended (signal {signal}), as happens when data are broken or take too much memory"
+            )
+        }
+        (None, None) => "what decodes it ended without a word".to_owned(),
+    }
 }
 
 /// What to make of a file.
@@ -221,6 +229,8 @@ pub struct FileJob {
     pub span: (u64, Option<u64>),
     /// Keyframes are the first picture at or after each multiple of this: the segments' duration.
     pub grid_ms: u32,
+    /// What encodes the pictures ([`crate::Transcoder::choose_encoder`]): all spans of a file need the same. The worker probes when there is none.
+    pub encoder: Option<String>,
 }
 
 /// A ladder that is being made of a file. Dropping it ends the worker.
@@ -255,7 +265,8 @@ impl FileLadder {
             video: job.probe.video().filter(|_| !job.rungs.is_empty()),
             rungs: rungs.collect(),
             sound,
-            encoder: None,
+            encoder: job.encoder.clone(),
+            avoid: String::new(),
             frame_rate: None,
             file: Some(FileStart {
                 path: path.to_string_lossy().into_owned(),
@@ -283,6 +294,7 @@ impl FileLadder {
                     return Ok(Some(Event::Flushed));
                 }
                 Reply::Fault(reason) => return Err(Error::Worker(reason)),
+                Reply::EncoderFault(reason) => return Err(Error::Encoder(reason)),
                 Reply::Ready { .. } | Reply::FrameRate(..) | Reply::Taken(_) | Reply::Still { .. } => {}
             }
         }

@@ -21,7 +21,7 @@ pub mod wire;
 
 pub use edge::{EdgeJob, edge};
 pub use file::{FileJob, FileLadder, Pictures, Probe, Sound, pictures_at, probe};
-pub use inventory::{Found, Inventory, inventory};
+pub use inventory::{Attempt, Found, Inventory, confined, inventory};
 pub use ladder::{Ladder, Rung, RungSpec, plan, plan_file};
 pub use live::{Event, Live, RUNG_TRACK, SOUND_TRACK};
 pub use transcoder::{Error, Settings, Transcoder};

@@ -503,6 +503,7 @@ impl Task {
             rungs,
             sound,
             encoder: self.transcoder.encoder(),
+            avoid: self.transcoder.avoided(),
             frame_rate: running.frame_rate,
             file: None,
         })));
@@ -557,6 +558,14 @@ impl Task {
                 }
             }
             Reply::Fault(reason) => return self.fail(&Error::Worker(reason)),
+            Reply::EncoderFault(reason) => {
+                let rungs = self.running.iter().flat_map(|running| &running.rungs);
+                // What has come of it is what viewers have, and no other encoder goes on with it: then it is tried again first.
+                if rungs.into_iter().all(|state| state.track.is_none()) {
+                    self.transcoder.avoid_encoder(&reason);
+                }
+                return self.fail(&Error::Encoder(reason));
+            }
             Reply::Still { .. } => {}
         }
         if let Some(session) = self.session.as_mut().filter(|session| session.owes()) {
@@ -684,7 +693,10 @@ impl Task {
         self.drop_session();
         if self.failures == FAILURES_PAUSE {
             // What a probe once found may be what fails now.
-            self.transcoder.set_encoder(None);
+            match error {
+                Error::Encoder(reason) => self.transcoder.avoid_encoder(reason),
+                _ => self.transcoder.set_encoder(None),
+            }
             let rungs = self.running.iter().flat_map(|running| &running.rungs);
             let away = rungs
                 .filter(|state| matches!(state.status, Status::Active | Status::Awaited))

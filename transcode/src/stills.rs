@@ -112,7 +112,7 @@ async fn ask(
     loop {
         match worker.receive().await? {
             Reply::Still { id: of, picture } if of == id => return picture.map_err(Error::Worker),
-            Reply::Fault(_) => return Err(Error::Gone),
+            Reply::Fault(_) | Reply::EncoderFault(_) => return Err(Error::Gone),
             _ => {}
         }
     }

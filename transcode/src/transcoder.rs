@@ -9,6 +9,7 @@ use nova_core::clock::Clock;
 use nova_core::media::{Frame, Track};
 use tokio::runtime::Handle;
 
+use crate::inventory::inventory;
 use crate::ladder::{self, Ladder, Rung, plan};
 use crate::live::Live;
 use crate::stills::Stills;
@@ -55,6 +56,9 @@ pub enum Error {
     /// The worker cannot do what was asked.
     #[error("worker: {0}")]
     Worker(String),
+    /// An encoder in hardware has failed at work.
+    #[error("encoder: {0}")]
+    Encoder(String),
     /// It is asked for what needs pictures, or a keyframe.
     #[error("not a keyframe of a video track")]
     NotAKeyframe,
@@ -69,6 +73,8 @@ pub struct Transcoder {
     reserved: Mutex<f32>,
     /// The encoder that works here, once a worker has found out.
     encoder: Mutex<Option<String>>,
+    /// Encoders that failed at work, until the process ends.
+    avoided: Mutex<Vec<String>>,
     stills: Stills,
 }
 
@@ -82,6 +88,7 @@ impl Transcoder {
             runtime,
             reserved: Mutex::new(0.0),
             encoder: Mutex::new(None),
+            avoided: Mutex::default(),
         })
     }
 
@@ -130,6 +137,38 @@ impl Transcoder {
 
     pub(crate) fn encoder(&self) -> Option<String> {
         lock(&self.encoder).clone()
+    }
+
+    /// The encoder that files are made with: the one that ladders use, or else what a worker finds now. `None` where none works.
+    pub async fn choose_encoder(&self) -> Result<Option<String>, Error> {
+        if let Some(known) = self.encoder() {
+            return Ok(Some(known));
+        }
+        let inventory = inventory(&self.settings).await?;
+        let chosen = inventory
+            .encoder_but(&lock(&self.avoided))
+            .map(|found| found.name.clone());
+        self.set_encoder(chosen.clone());
+        Ok(chosen)
+    }
+
+    /// The encoder in use has failed at work: another one is taken, and this one only where there is no other.
+    pub fn avoid_encoder(&self, why: &str) {
+        let Some(name) = lock(&self.encoder).take() else { return };
+        tracing::warn!(
+            encoder = name,
+            why,
+            "an encoder in hardware has failed, another one takes its place"
+        );
+        metrics::counter!("nova_transcode_encoder_faults_total").increment(1);
+        let mut avoided = lock(&self.avoided);
+        if !avoided.contains(&name) {
+            avoided.push(name);
+        }
+    }
+
+    pub(crate) fn avoided(&self) -> String {
+        lock(&self.avoided).join(",")
     }
 
     pub(crate) fn set_encoder(&self, name: Option<String>) {

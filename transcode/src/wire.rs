@@ -101,6 +101,8 @@ pub struct Start {
     pub sound: Option<SoundStart>,
     /// The encoder that an earlier probe chose; the worker probes when there is none.
     pub encoder: Option<String>,
+    /// Names of encoders that failed at work, with commas: a probe takes one of them only where there is no other.
+    pub avoid: String,
     /// Pictures a second as an earlier worker measured them ([`Reply::FrameRate`]).
     pub frame_rate: Option<(u32, u32)>,
     /// Frames come from this file and not over the socket; the tracks then only say sizes and rates.
@@ -165,6 +167,8 @@ pub enum Reply {
     },
     /// The worker cannot go on and ends.
     Fault(String),
+    /// The same, by the fault of an encoder in hardware: another one may do it.
+    EncoderFault(String),
 }
 
 impl Request {
@@ -180,6 +184,7 @@ impl Request {
                 }
                 put_option(out, start.sound.as_ref(), put_sound);
                 put_option(out, start.encoder.as_ref(), |out, name| put_text(out, name));
+                put_text(out, &start.avoid);
                 put_option(out, start.frame_rate, put_rate);
                 put_option(out, start.file.as_ref(), put_file);
             }
@@ -218,6 +223,7 @@ impl Request {
                     let rungs = (0..count).map(|_| get_rung(body)).collect::<Result<_, _>>()?;
                     let sound = get_option(body, get_sound)?;
                     let encoder = get_option(body, get_text)?;
+                    let avoid = get_text(body)?;
                     let frame_rate = get_option(body, get_rate)?;
                     let file = get_option(body, get_file)?;
                     Self::Start(Box::new(Start {
@@ -225,6 +231,7 @@ impl Request {
                         rungs,
                         sound,
                         encoder,
+                        avoid,
                         frame_rate,
                         file,
                     }))
@@ -285,6 +292,10 @@ impl Reply {
                 out.put_u8(0x86);
                 put_text(out, reason);
             }
+            Self::EncoderFault(reason) => {
+                out.put_u8(0x88);
+                put_text(out, reason);
+            }
             Self::FrameRate(count, seconds) => {
                 out.put_u8(0x87);
                 put_rate(out, (*count, *seconds));
@@ -315,6 +326,7 @@ impl Reply {
                     },
                 },
                 0x86 => Self::Fault(get_text(body)?),
+                0x88 => Self::EncoderFault(get_text(body)?),
                 0x87 => {
                     let (count, seconds) = get_rate(body)?;
                     Self::FrameRate(count, seconds)
@@ -654,15 +666,16 @@ mod tests {
             option::of(track()),
             vec(rung(), 0..5),
             option::of(sound),
-            option::of(".*"),
+            (option::of(".*"), ".*"),
             option::of((any::<u32>(), any::<u32>())),
             option::of((".*", any::<u64>(), option::of(any::<u64>()), any::<u32>())),
         )
-            .prop_map(|(video, rungs, sound, encoder, frame_rate, file)| Start {
+            .prop_map(|(video, rungs, sound, (encoder, avoid), frame_rate, file)| Start {
                 video,
                 rungs,
                 sound,
                 encoder,
+                avoid,
                 frame_rate,
                 file: file.map(|(path, from_us, to_us, grid_ms)| FileStart {
                     path,
@@ -702,6 +715,7 @@ mod tests {
             (any::<u32>(), proptest::result::maybe_ok(bytes(), ".*"))
                 .prop_map(|(id, picture)| Reply::Still { id, picture }),
             ".*".prop_map(Reply::Fault),
+            ".*".prop_map(Reply::EncoderFault),
             (any::<u32>(), any::<u32>()).prop_map(|(count, seconds)| Reply::FrameRate(count, seconds)),
         ]
     }

@@ -190,9 +190,14 @@ fn transcoding(config: &Config) -> Vec<Finding> {
         return vec![Finding::Bad(gone, install)];
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = runtime.map_err(nova_transcode::Error::from);
-    let inventory = match asked.and_then(|runtime| runtime.block_on(nova_transcode::inventory(&settings))) {
-        Ok(inventory) => inventory,
+    let asked = runtime.map_err(nova_transcode::Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            let inventory = nova_transcode::inventory(&settings).await?;
+            Ok((inventory, nova_transcode::confined(&settings, &forbidden()).await?))
+        })
+    });
+    let (inventory, attempts) = match asked {
+        Ok(told) => told,
         Err(error) => {
             return vec![Finding::Bad(
                 format!(
@@ -214,6 +219,29 @@ fn transcoding(config: &Config) -> Vec<Finding> {
             "install gstreamer1.0-plugins-ugly (x264enc) or a hardware encoder's plug-in",
         ),
     }];
+    for found in inventory.unusable_hardware() {
+        let why = found.why.as_deref().unwrap_or("nothing came out");
+        findings.push(Finding::Note(
+            format!(
+                "the hardware encoder {} is installed and does not work here ({why})",
+                found.name
+            ),
+            "check the card's driver and who may open its device; without it, the processor encodes",
+        ));
+    }
+    let open: Vec<&str> = attempts
+        .iter()
+        .filter(|attempt| !attempt.refused)
+        .map(|attempt| attempt.target.as_str())
+        .collect();
+    findings.push(if open.is_empty() {
+        Finding::Good("workers are closed off: no other files, no network, no programs".into())
+    } else {
+        Finding::Note(
+            format!("workers are not closed off here ({})", open.join(", ")),
+            "decoders of strangers' files run there; use Linux 5.13 or newer with landlock and seccomp",
+        )
+    });
     for (codec, fix) in [
         ("h264", "install gstreamer1.0-libav"),
         ("hevc", "install gstreamer1.0-libav"),
@@ -233,6 +261,13 @@ fn transcoding(config: &Config) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What a worker is asked to try.
+fn forbidden() -> Vec<String> {
+    let own = format!("read:/proc/{}/environ", std::process::id());
+    let other = ["read:/etc/passwd", "udp:127.0.0.1:9", "run:/bin/true"];
+    other.into_iter().map(str::to_owned).chain([own]).collect()
 }
 
 fn file_limit() -> Finding {

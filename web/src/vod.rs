@@ -26,10 +26,18 @@ use crate::picture::THUMBNAIL_WIDTH;
 const SEGMENT_MS: u32 = 4000;
 /// Segments in a span: long enough that starting a worker does not count, short enough that the end of a file keeps all cores busy.
 const SPAN_SEGMENTS: u64 = 10;
+/// And at least so many bytes of the file: one that says it is long and holds next to nothing is not worth thousands of workers.
+const SPAN_BYTES: u64 = 64 << 10;
+/// Samples of the largest picture that is decoded: 8K. A few kilobytes can claim any size, and a decoder holds many pictures.
+const LARGEST: u32 = 8192 * 4352;
 /// Events of a span that wait for their turn: a whole span of five renditions at 60 pictures a second.
 const AHEAD: usize = 16_384;
 /// Longest video: it bounds the number of spans, whatever a file says of itself.
 const LONGEST_US: u64 = 24 * 3_600_000_000;
+/// A short file may be so much longer than it says.
+const BEYOND_US: u64 = 600_000_000;
+/// Frames beyond that which are only left out: a flipped bit in a time of a transport stream makes one.
+const STRAYS: u32 = 1000;
 /// Tries at one span: a worker may be lost to the machine's memory, a file that kills each one is no good.
 const TRIES: u32 = 3;
 
@@ -50,11 +58,16 @@ pub(crate) async fn make(
         nova_transcode::Error::Worker(why) => MakeError::Input(format!("this file cannot be read: {why}")),
         other => machine(other),
     })?;
-    let job = plan(transcoder, source, looked)?;
+    let mut job = plan(transcoder, source, looked)?;
+    if !job.rungs.is_empty() {
+        job.encoder = transcoder.choose_encoder().await.map_err(machine)?;
+    }
+    let bytes = tokio::fs::metadata(source).await.map_err(machine)?.len();
     // What an earlier try left is not what this one makes.
     library.clear(folder).await.map_err(machine)?;
     let length_us = job.probe.duration_us.unwrap_or(0);
-    let mut film = Film::new(transcoder, job);
+    let (most_us, mut strays) = (most_us(job.probe.duration_us), 0);
+    let mut film = Film::new(transcoder, job, bytes);
     let tracks = film.begin().await?;
     let mut shelf = Shelf::new(library, folder);
     let leader = tracks[0].clone();
@@ -64,6 +77,16 @@ pub(crate) async fn make(
         let at_us = rescale(frame.dts, film.timescale(frame.track), 1_000_000);
         if let Some(percent) = (at_us.max(0).unsigned_abs() * 100).checked_div(length_us) {
             progress.store(u8::try_from(percent.min(99)).unwrap_or(99), Ordering::Relaxed);
+        }
+        if at_us.max(0).unsigned_abs() > most_us {
+            strays += 1;
+            if strays <= STRAYS {
+                continue;
+            }
+            let stated = length_us / 1_000_000;
+            return Err(MakeError::Input(format!(
+                "it does not end where it says, after {stated} s, nor long after"
+            )));
         }
         // The picture that stands for it: the first keyframe behind the tenth part.
         if picture && frame.track == leader.id && frame.keyframe && at_us.unsigned_abs() >= length_us / 10 {
@@ -86,6 +109,14 @@ fn plan(transcoder: &Transcoder, source: &Path, looked: Probe) -> Result<FileJob
     if looked.duration_us.is_some_and(|us| us > LONGEST_US) {
         return input("this file is longer than a day");
     }
+    if let Some(pictures) = looked.pictures.first()
+        && u32::from(pictures.width) * u32::from(pictures.height) > LARGEST
+    {
+        let (width, height) = (pictures.width, pictures.height);
+        return input(&format!(
+            "its pictures of {width}x{height} are too large: 8192x4352 is the most"
+        ));
+    }
     let video = looked.video();
     let frame_rate = looked.pictures.first().and_then(|pictures| pictures.frame_rate);
     let rungs = video
@@ -102,6 +133,7 @@ fn plan(transcoder: &Transcoder, source: &Path, looked: Probe) -> Result<FileJob
         sound,
         span: (0, None),
         grid_ms: SEGMENT_MS,
+        encoder: None,
     })
 }
 
@@ -112,6 +144,8 @@ struct Film<'a> {
     /// The spans that are being made, the first one's turn.
     spans: VecDeque<Events>,
     next_us: Option<u64>,
+    /// Length of a span.
+    span_us: u64,
     sound: Option<Events>,
     lanes: Vec<Lane>,
 }
@@ -123,7 +157,8 @@ struct Lane {
 }
 
 impl<'a> Film<'a> {
-    fn new(transcoder: &'a Arc<Transcoder>, job: FileJob) -> Self {
+    /// `bytes` is the file's length.
+    fn new(transcoder: &'a Arc<Transcoder>, job: FileJob, bytes: u64) -> Self {
         let sound = job.sound.then(|| {
             let job = FileJob {
                 rungs: Vec::new(),
@@ -133,6 +168,7 @@ impl<'a> Film<'a> {
         });
         let mut film = Self {
             transcoder,
+            span_us: span_us(job.probe.duration_us.unwrap_or(0), bytes),
             next_us: (!job.rungs.is_empty()).then_some(0),
             job,
             spans: VecDeque::new(),
@@ -149,7 +185,7 @@ impl<'a> Film<'a> {
         while self.spans.len() < cores
             && let Some(from_us) = self.next_us
         {
-            let to_us = from_us + SPAN_SEGMENTS * u64::from(SEGMENT_MS) * 1000;
+            let to_us = from_us + self.span_us;
             // A file that does not say how long it is is made in one go.
             let ends = self.job.probe.duration_us.is_none_or(|length| to_us >= length) || to_us >= LONGEST_US;
             let job = FileJob {
@@ -268,6 +304,21 @@ impl<'a> Film<'a> {
     }
 }
 
+/// What may come of a file that says it is so long: an edit list can play the same second without end, and sound without an index is guessed.
+fn most_us(length_us: Option<u64>) -> u64 {
+    length_us.map_or(LONGEST_US, |length| {
+        (2 * length).max(length + BEYOND_US).min(LONGEST_US)
+    })
+}
+
+/// Length of a span of a file of so many microseconds and bytes, on the grid.
+fn span_us(length_us: u64, bytes: u64) -> u64 {
+    let segment_us = u64::from(SEGMENT_MS) * 1000;
+    let spans = (bytes / SPAN_BYTES).max(1);
+    let segments = length_us.div_ceil(segment_us).div_ceil(spans);
+    segments.max(SPAN_SEGMENTS) * segment_us
+}
+
 /// Makes a span beside; dropping the channel ends it.
 fn start(transcoder: &Arc<Transcoder>, job: FileJob) -> Events {
     let (sender, events) = mpsc::channel(AHEAD);
@@ -308,6 +359,11 @@ async fn span(
                 Ok(None) => return Ok(()),
                 Err(nova_transcode::Error::Worker(why)) => {
                     return Err(MakeError::Input(format!("this file cannot be decoded: {why}")));
+                }
+                // No other encoder goes on where this one has stopped: the whole file is made again, with another.
+                Err(error @ nova_transcode::Error::Encoder(_)) => {
+                    transcoder.avoid_encoder(&error.to_string());
+                    return Err(machine(error));
                 }
                 Err(error) if attempt == TRIES => {
                     return Err(MakeError::Input(format!(
@@ -401,5 +457,25 @@ impl<'a> Shelf<'a> {
             .await
             .map_err(|error| machine(anyhow!(error)))?;
         Ok(facts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_US: u64 = 3_600_000_000;
+
+    #[test]
+    fn a_file_that_holds_next_to_nothing_is_made_in_one_go_whatever_length_it_claims() {
+        assert!(span_us(23 * HOUR_US, 1400) >= 23 * HOUR_US);
+        assert_eq!(span_us(HOUR_US, 500_000_000), 40_000_000);
+        assert_eq!(span_us(0, 0), 40_000_000);
+        assert_eq!(
+            [Some(1_000_000), Some(2 * HOUR_US), None].map(most_us),
+            [601_000_000, 4 * HOUR_US, LONGEST_US]
+        );
+        let third = span_us(24 * HOUR_US, 3 * SPAN_BYTES);
+        assert_eq!((third, third % 4_000_000), (8 * HOUR_US, 0));
     }
 }

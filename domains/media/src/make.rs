@@ -54,13 +54,16 @@ pub(crate) async fn make(state: State, leased: Leased, job: MakeVideo) -> anyhow
             finish(&state, job.video, &row.folder, &facts).await?;
             state.files.remove(job.upload).await?;
         }
-        Err(MakeError::Input(why)) if why.is_empty() => {}
+        Err(MakeError::Input(why)) if why.is_empty() => state.live.library.remove(&row.folder).await?,
         Err(MakeError::Input(why)) => {
-            fail(&state, job.video, &why).await?;
+            // Nothing of it stays but its row, which is last: until then the job would be done again.
+            state.live.library.remove(&row.folder).await?;
             state.files.remove(job.upload).await?;
+            fail(&state, job.video, &why).await?;
         }
         Err(MakeError::Machine(error)) if leased.attempt >= TRIES => {
             tracing::error!(video = id, %error, "a video cannot be made");
+            state.live.library.remove(&row.folder).await?;
             fail(&state, job.video, "this server could not make it; try again later").await?;
             // The file stays for another try.
             return Ok(());

@@ -11,7 +11,7 @@ pub(crate) struct Encoder {
 }
 
 /// H.264 encoders. Whether one works here, only a try shows: the factory exists wherever the library is installed.
-pub(crate) const H264: [Encoder; 8] = [
+const H264: [Encoder; 8] = [
     hardware("nvh264enc"),
     hardware("vah264enc"),
     hardware("vah264lpenc"),
@@ -21,6 +21,20 @@ pub(crate) const H264: [Encoder; 8] = [
     software("x264enc"),
     software("openh264enc"),
 ];
+
+/// An encoder more, before all others and counted as hardware, for tests of what happens when one fails: as `gst-launch` writes it.
+const TEST: &str = "NOVA_TRANSCODE_TEST_ENCODER";
+const TEST_NAME: &str = "test";
+
+/// The H.264 encoders to try, in order.
+pub(crate) fn h264() -> impl Iterator<Item = Encoder> {
+    let test = std::env::var_os(TEST).map(|_| hardware(TEST_NAME));
+    test.into_iter().chain(H264)
+}
+
+pub(crate) fn is_hardware(name: &str) -> bool {
+    h264().any(|encoder| encoder.name == name && encoder.hardware)
+}
 
 /// AAC encoders. The first is the best and often missing; the second is a third cheaper than the last.
 pub(crate) const AAC: [Encoder; 3] = [software("fdkaacenc"), software("voaacenc"), software("avenc_aac")];
@@ -48,7 +62,7 @@ const fn software(name: &'static str) -> Encoder {
 }
 
 pub(crate) fn exists(name: &str) -> bool {
-    gst::ElementFactory::find(name).is_some()
+    name == TEST_NAME || gst::ElementFactory::find(name).is_some()
 }
 
 /// The decoder of a codec as `gst-launch` writes it.
@@ -97,6 +111,7 @@ pub(crate) fn encoder(name: &str, bit_rate: u32, pixels_a_second: u64, parameter
             "{convert} ! vtenc_h264 name=NAME bitrate={kbit} realtime=true allow-frame-reordering=false \
              max-keyframe-interval=2147483647"
         ),
+        TEST_NAME => std::env::var(TEST).unwrap_or_default(),
         other => format!("{convert} ! {other} name=NAME"),
     }
 }

@@ -18,6 +18,12 @@ const TRACKS: usize = 32;
 pub(crate) fn print(path: &str) -> anyhow::Result<()> {
     let uri = gst::glib::filename_to_uri(Path::new(path), None).context("path")?;
     let info = pbutils::Discoverer::new(PATIENCE)?.discover_uri(&uri)?;
+    // What was found until then is not what the file is.
+    anyhow::ensure!(
+        info.result() != pbutils::DiscovererResult::Timeout,
+        "it does not show within {} s what it is",
+        PATIENCE.seconds()
+    );
     let name = |stream: &pbutils::DiscovererStreamInfo| {
         let caps = stream.caps();
         caps.and_then(|caps| Some(caps.structure(0)?.name().to_string()))

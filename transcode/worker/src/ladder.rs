@@ -59,6 +59,8 @@ struct Shared {
     ending: AtomicBool,
     flushed: AtomicBool,
     slow: Option<(TrackId, Duration)>,
+    /// The encoder is none of the processor's.
+    hardware: bool,
 }
 
 impl Shared {
@@ -92,7 +94,9 @@ impl Ladder {
         if let Some(video) = start.video.as_ref().filter(|_| !start.rungs.is_empty()) {
             encoder = match start.encoder {
                 Some(name) => name,
-                None => probe::h264().context("no H.264 encoder works here")?.to_owned(),
+                None => probe::h264(&start.avoid)
+                    .context("no H.264 encoder works here")?
+                    .to_owned(),
             };
             let source = if start.file.is_some() {
                 // A phone's picture is turned as its owner held it.
@@ -162,6 +166,7 @@ impl Ladder {
             ending: AtomicBool::new(false),
             flushed: AtomicBool::new(false),
             slow: slow(),
+            hardware: elements::is_hardware(&encoder),
         });
 
         let has_video = start.video.is_some() && !shared.rungs.is_empty();
@@ -617,9 +622,13 @@ impl Ladder {
                     let source = message
                         .src()
                         .map_or_else(String::new, |source| source.name().to_string());
-                    shared
-                        .server
-                        .send(&Reply::Fault(format!("{source}: {}", error.error())));
+                    let reason = format!("{source}: {}", error.error());
+                    let by_encoder = shared.hardware && source.starts_with("encode");
+                    shared.server.send(&if by_encoder {
+                        Reply::EncoderFault(reason)
+                    } else {
+                        Reply::Fault(reason)
+                    });
                 }
             }
             gst::BusSyncReply::Drop

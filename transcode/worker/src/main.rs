@@ -2,11 +2,11 @@
 //!
 //! `nova-transcode work` is started by the server with a socket as its standard input and speaks [`wire`](nova_transcode::wire);
 //! `nova-transcode probe` prints what this machine can decode and encode, a line of JSON each; `nova-transcode inspect` what a file is,
-//! `nova-transcode pictures` writes JPEGs of it. All
+//! `nova-transcode pictures` writes JPEGs of it, `nova-transcode confined` says what it cannot do here. All
 //! take the niceness and the memory limit in MiB as further arguments, and then the one file that they may read.
 //!
-//! It trusts nothing it gets: it runs with less priority, bounded memory, no privileges to gain, a file system that it can only
-//! read, and no network. When something fails it says why and ends; the server starts another.
+//! It trusts nothing it gets: it runs with less priority, bounded memory, no privileges to gain, of the file system only libraries and that
+//! one file, no network, and no other programs. When something fails it says why and ends; the server starts another.
 
 mod avc;
 mod elements;
@@ -53,6 +53,13 @@ fn main() -> anyhow::Result<()> {
             let times = arguments.get(7).context("no times")?;
             storyboard::print(path, &arguments[4..7], times)
         }
-        _ => anyhow::bail!("usage: nova-transcode work|probe|inspect [NICE [MEMORY_MIB [FILE]]]; the server starts it"),
+        "confined" => {
+            gstreamer::init().context("GStreamer")?;
+            sandbox::confine(None);
+            sandbox::print(arguments.get(3..).unwrap_or_default())
+        }
+        _ => anyhow::bail!(
+            "usage: nova-transcode work|probe|inspect|pictures|confined [NICE [MEMORY_MIB [FILE]]]; the server starts it"
+        ),
     }
 }

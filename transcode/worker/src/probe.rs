@@ -10,12 +10,11 @@ use crate::elements;
 /// A graphics card's first encoder may take its time.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
-/// The first H.264 encoder that works.
-pub(crate) fn h264() -> Option<&'static str> {
-    elements::H264
-        .iter()
-        .map(|encoder| encoder.name)
-        .find(|name| encodes_pictures(name))
+/// The first H.264 encoder that works; one of `avoid` (names with commas) only where there is no other.
+pub(crate) fn h264(avoid: &str) -> Option<&'static str> {
+    let mut names: Vec<&'static str> = elements::h264().map(|encoder| encoder.name).collect();
+    names.sort_by_key(|name| avoid.split(',').any(|avoided| avoided == *name));
+    names.into_iter().find(|name| encodes_pictures(name).is_ok())
 }
 
 /// The first AAC encoder that works.
@@ -23,25 +22,27 @@ pub(crate) fn aac() -> Option<&'static str> {
     elements::AAC
         .iter()
         .map(|encoder| encoder.name)
-        .find(|name| encodes_sound(name))
+        .find(|name| encodes_sound(name).is_ok())
 }
 
 /// Prints what is there, a line each.
 pub(crate) fn print() -> anyhow::Result<()> {
     let mut found = Vec::new();
-    let encoders = elements::H264.iter().map(|encoder| ("h264", encoder));
-    for (codec, encoder) in encoders.chain(elements::AAC.iter().map(|encoder| ("aac", encoder))) {
+    let encoders = elements::h264().map(|encoder| ("h264", encoder));
+    for (codec, encoder) in encoders.chain(elements::AAC.into_iter().map(|encoder| ("aac", encoder))) {
         if elements::exists(encoder.name) {
+            let tried = if codec == "aac" {
+                encodes_sound(encoder.name)
+            } else {
+                encodes_pictures(encoder.name)
+            };
             found.push(Found {
                 kind: "encoder".into(),
                 codec: codec.into(),
                 name: encoder.name.into(),
                 hardware: encoder.hardware,
-                works: if codec == "aac" {
-                    encodes_sound(encoder.name)
-                } else {
-                    encodes_pictures(encoder.name)
-                },
+                works: tried.is_ok(),
+                why: tried.err(),
             });
         }
     }
@@ -53,6 +54,7 @@ pub(crate) fn print() -> anyhow::Result<()> {
                 name: (*name).into(),
                 hardware: false,
                 works: gst::ElementFactory::make(name).build().is_ok(),
+                why: None,
             });
         }
     }
@@ -64,38 +66,60 @@ pub(crate) fn print() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn encodes_pictures(name: &str) -> bool {
-    elements::exists(name)
-        && runs(&format!(
-            "videotestsrc num-buffers=5 ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! {} ! h264parse ! \
-             video/x-h264,stream-format=avc,alignment=au ! fakesink name=out sync=false",
-            elements::encoder(name, 600_000, 7_000_000, 0)
-        ))
+fn encodes_pictures(name: &str) -> Result<(), String> {
+    installed(name)?;
+    runs(&format!(
+        "videotestsrc num-buffers=5 ! video/x-raw,format=I420,width=640,height=360,framerate=30/1 ! {} ! h264parse ! \
+         video/x-h264,stream-format=avc,alignment=au ! fakesink name=out sync=false",
+        elements::encoder(name, 600_000, 7_000_000, 0)
+    ))
 }
 
-fn encodes_sound(name: &str) -> bool {
-    elements::exists(name)
-        && runs(&format!(
-            "audiotestsrc num-buffers=5 ! audioconvert ! audio/x-raw,rate=48000,channels=2 ! {} ! fakesink name=out sync=false",
-            elements::sound_encoder(name, 128_000)
-        ))
+fn encodes_sound(name: &str) -> Result<(), String> {
+    installed(name)?;
+    runs(&format!(
+        "audiotestsrc num-buffers=5 ! audioconvert ! audio/x-raw,rate=48000,channels=2 ! {} ! fakesink name=out sync=false",
+        elements::sound_encoder(name, 128_000)
+    ))
 }
 
-/// True when the pipeline comes to its end and something has come out.
-fn runs(description: &str) -> bool {
-    let Some(pipeline) = gst::parse::launch(description)
-        .ok()
-        .and_then(|bin| bin.downcast::<gst::Pipeline>().ok())
-    else {
-        return false;
-    };
-    let ended = pipeline.set_state(gst::State::Playing).is_ok()
-        && pipeline.bus().is_some_and(|bus| {
-            let message = bus.timed_pop_filtered(PATIENCE, &[gst::MessageType::Eos, gst::MessageType::Error]);
-            message.is_some_and(|message| message.type_() == gst::MessageType::Eos)
-        });
-    let sink = pipeline.by_name("out");
-    let out = ended && sink.is_some_and(|sink| sink.property::<Option<gst::Sample>>("last-sample").is_some());
+fn installed(name: &str) -> Result<(), String> {
+    if elements::exists(name) {
+        Ok(())
+    } else {
+        Err("it is not installed".to_owned())
+    }
+}
+
+/// Whether the pipeline comes to its end and something has come out, or why not.
+fn runs(description: &str) -> Result<(), String> {
+    let pipeline = gst::parse::launch(description).map_err(|error| error.message().to_owned())?;
+    let pipeline = pipeline
+        .downcast::<gst::Pipeline>()
+        .map_err(|_bin| "no pipeline".to_owned())?;
+    let result = end_of(&pipeline);
     let _ = pipeline.set_state(gst::State::Null);
-    out
+    result
+}
+
+fn end_of(pipeline: &gst::Pipeline) -> Result<(), String> {
+    let bus = pipeline.bus().ok_or("no bus")?;
+    let started = pipeline.set_state(gst::State::Playing);
+    let patience = if started.is_ok() {
+        PATIENCE
+    } else {
+        gst::ClockTime::ZERO
+    };
+    let message = bus.timed_pop_filtered(patience, &[gst::MessageType::Eos, gst::MessageType::Error]);
+    match message.as_ref().map(|message| message.view()) {
+        Some(gst::MessageView::Error(error)) => return Err(error.error().message().to_owned()),
+        Some(_) => {}
+        None if started.is_ok() => return Err(format!("nothing came out within {} s", PATIENCE.seconds())),
+        None => return Err("it does not start".to_owned()),
+    }
+    let sink = pipeline.by_name("out").ok_or("no sink")?;
+    match sink.property::<Option<gst::Sample>>("last-sample") {
+        Some(_) => Ok(()),
+        None => Err("nothing came out".to_owned()),
+    }
 }

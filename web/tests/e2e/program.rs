@@ -82,6 +82,28 @@ fn the_doctor_finds_what_is_in_the_way() {
 }
 
 #[test]
+fn the_doctor_tells_why_an_encoder_in_hardware_is_not_used_and_that_workers_are_closed_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (script, worker) = (
+        folder.path().join("worker"),
+        env!("CARGO_BIN_EXE_nova").to_owned() + "-transcode",
+    );
+    let broken = "NOVA_TRANSCODE_TEST_ENCODER='identity name=NAME-in error-after=1 ! x264enc name=NAME'";
+    std::fs::write(&script, format!("#!/bin/sh\n{broken} exec {worker} \"$@\"\n")).expect("a script");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
+    let (_, said) = run(
+        &["doctor", "--dev"],
+        &[("NOVA_TRANSCODE__WORKER", script.to_str().expect("a path"))],
+    );
+    assert!(
+        said.contains("note  the hardware encoder test is installed and does not work here ("),
+        "{said}"
+    );
+    assert!(said.contains("ok    ladders are encoded by "), "{said}");
+    assert!(said.contains("ok    workers are closed off"), "{said}");
+}
+
+#[test]
 fn metrics_health_and_the_list_of_streams_tell_what_goes_on() {
     let server = Server::start(&[]);
     let admin = |path: &str| crate::server::get(&format!("http://{}{path}", server.listener("admin")));

@@ -1,6 +1,7 @@
 //! Recordings and uploads as people meet them: through the API, with a tus client and players nobody here wrote.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -217,6 +218,127 @@ fn a_file_that_is_no_video_fails_with_a_reason_and_harms_nothing() {
         shown["error"].as_str().is_some_and(|error| !error.is_empty()),
         "{shown}"
     );
+}
+
+/// Bombs of our own (`bombs.py`), mux.js's malformed segments, and broken sound of mutagen's tests.
+fn hostile_files(folder: &Path) -> Vec<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../transcode/worker/tests/bombs.py");
+    clip::run(Command::new("python3").arg(script).arg(folder));
+    let bombs = [
+        "png.mov",
+        "tracks.mp4",
+        "edits.mp4",
+        "empty.mkv",
+        "days.mkv",
+        "cut.mp4",
+        "flipped.ts",
+    ];
+    let mut files: Vec<PathBuf> = bombs.iter().map(|name| folder.join(name)).collect();
+    let segments = crate::browser::folder().join("node_modules/mux.js/test/segments");
+    let read = |name: &str| std::fs::read(segments.join(name)).expect("a segment of mux.js");
+    let sei = folder.join("malformed-sei.mp4");
+    std::fs::write(
+        &sei,
+        [read("malformed-sei-init.mp4"), read("malformed-sei.m4s")].concat(),
+    )
+    .expect("a file");
+    files.extend([sei, segments.join("test-middle-pat-pmt.ts")]);
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache"));
+    for name in [
+        "ooming-header.flac",
+        "truncated-64bit.mp4",
+        "bad-xing.mp3",
+        "52-overwritten-metadata.flac",
+    ] {
+        files.push(cache.join("nova/tools/samples/audio").join(name));
+    }
+    files
+}
+
+#[test]
+fn broken_files_and_bombs_end_with_a_reason_or_a_video_and_leave_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(&[LADDER]);
+    let person = Person::register(&server, "ada");
+    let list = || -> Vec<Value> {
+        let list = json_of(person.call("GET", "/videos?owner=me&limit=50", None).ok());
+        list["items"].as_array().expect("a list").clone()
+    };
+    let mut names = HashMap::new();
+    for (index, file) in hostile_files(folder.path()).iter().enumerate() {
+        assert!(
+            upload(
+                &server,
+                &person,
+                file,
+                &folder.path().join(format!("address-{index}")),
+                None
+            ),
+            "{}",
+            file.display()
+        );
+        let id = |video: &Value| video["id"].as_str().expect("an id").to_owned();
+        let new = list()
+            .iter()
+            .map(id)
+            .find(|id| !names.contains_key(id))
+            .expect("a video");
+        names.insert(new, file.file_name().expect("a name").to_string_lossy().into_owned());
+    }
+    let ends = until("every file to come to its end", 120, || {
+        let list = list();
+        let over = |video: &Value| video["status"] == "ready" || video["status"] == "failed";
+        list.iter().all(over).then_some(list)
+    });
+    assert_eq!(ends.len(), names.len());
+    let mut ready = 0;
+    for video in &ends {
+        let name = &names[video["id"].as_str().expect("an id")];
+        let shown = json_of(
+            person
+                .call(
+                    "GET",
+                    &format!("/videos/{}", video["id"].as_str().expect("an id")),
+                    None,
+                )
+                .ok(),
+        );
+        let why = shown["error"].as_str().unwrap_or_default();
+        eprintln!("{name}: {} {why}", video["status"]);
+        ready += usize::from(video["status"] == "ready");
+        match name.as_str() {
+            "png.mov" => assert!(why.contains("16384x16384 are too large"), "{why}"),
+            "edits.mp4" => assert!(why.contains("does not end"), "{why}"),
+            "days.mkv" => assert!(why.contains("longer than a day"), "{why}"),
+            "flipped.ts" | "bad-xing.mp3" => assert_eq!(video["status"], "ready", "{name}: {why}"),
+            "ooming-header.flac" | "tracks.mp4" => assert_eq!(video["status"], "failed", "{name}"),
+            _ => {}
+        }
+        assert!(video["status"] == "ready" || !why.is_empty(), "{name}");
+        assert!(!why.contains("/uploads/"), "no path of the server is told: {why}");
+    }
+    let entries = |path: &str| std::fs::read_dir(server.data().join(path)).expect("a folder").count();
+    until("what failed to leave nothing", 10, || {
+        (entries("media/vod") == ready && entries("uploads") == 0).then_some(())
+    });
+
+    // The same server makes what is sound.
+    let film = folder.path().join("film.ts");
+    assert!(upload(&server, &person, &film, &folder.path().join("address"), None));
+    let id = list()
+        .iter()
+        .find_map(|video| {
+            let id = video["id"].as_str().expect("an id");
+            (!names.contains_key(id)).then(|| id.to_owned())
+        })
+        .expect("a video");
+    let shown = until_status(&person, &id, "ready", 30);
+    assert_eq!(
+        (shown["width"].as_i64(), shown["height"].as_i64()),
+        (Some(320), Some(180))
+    );
+    assert_eq!(clip::complaints(&server.url(&format!("/vod/{id}/master.m3u8"))), "");
 }
 
 #[test]

@@ -31,6 +31,8 @@ export interface Video {
   created_at: string;
   owner: { username: string; display_name: string } | null;
   playback: { token?: string };
+  /** WebVTT of small pictures, once there is one. */
+  storyboard_url?: string;
   /** What it was cut from. */
   clip?: { video_id: string; start_s: number; end_s: number };
   reel: boolean;

@@ -55,6 +55,7 @@ async fn spans_of_a_file_join_without_a_seam() {
         sound: false,
         span: (0, None),
         grid_ms: 2000,
+        encoder: None,
     };
     let (tracks, whole) = make(dir.path(), &job).await;
     let mut joined = Vec::new();
@@ -112,6 +113,7 @@ async fn a_turned_file_with_sound_is_made_as_viewers_see_it() {
         sound: true,
         span: (0, None),
         grid_ms: 2000,
+        encoder: None,
     };
     let (tracks, frames) = make(dir.path(), &job).await;
     assert_eq!(of(&frames, 0x80).len(), 90);

@@ -3,9 +3,12 @@
 mod captions;
 mod epochs;
 mod file;
+mod hardware;
+mod hostile;
 mod ladder;
 mod restart;
 mod rig;
+mod sandbox;
 mod slow;
 mod sound;
 mod stills;

@@ -120,6 +120,52 @@ for (const [player, manifest] of [['hls', 'master.m3u8'], ['shaka', 'master.m3u8
   });
 }
 
+test('the bar under a video shows the picture of where the pointer is', { skip }, async () => {
+  await until('the storyboard', 20, async () => (await call('GET', `/videos/${video}`)).storyboard_url);
+  const { page, complaints, close } = await openPage(browser, DESKTOP, { quiet404: true });
+  await page.goto(`${url}/watch/v/${video}`);
+  const bar = page.getByLabel('Position in the video');
+  const preview = page.getByTestId('preview');
+  await page.waitForFunction(() => document.querySelector('input[type=range]')?.max > 11, undefined, { timeout: 20_000 });
+  const { x, y, width, height } = await bar.boundingBox();
+  const seen = [];
+  for (const part of [0, 0.4, 0.8, 1]) {
+    await page.mouse.move(x + Math.min(width - 1, width * part), y + height / 2);
+    await preview.waitFor();
+    // The picture itself, drawn from its sheet as the page shows it.
+    seen.push(await preview.evaluate(async (figure) => {
+      const box = figure.getBoundingClientRect();
+      const { backgroundImage, backgroundPosition, width, height } = getComputedStyle(figure.firstElementChild);
+      const sheet = new Image();
+      sheet.src = backgroundImage.slice(5, -2);
+      await sheet.decode();
+      const [left, top] = backgroundPosition.split(' ').map((value) => -parseFloat(value));
+      const [w, h] = [parseFloat(width), parseFloat(height)];
+      const canvas = new OffscreenCanvas(w, h).getContext('2d');
+      canvas.drawImage(sheet, left, top, w, h, 0, 0, w, h);
+      const pixels = canvas.getImageData(0, 0, w, h).data;
+      return {
+        inside: left + w <= sheet.width && top + h <= sheet.height && box.left >= 0 && box.right <= innerWidth,
+        brightness: pixels.reduce((sum, value) => sum + value, 0) / pixels.length,
+        picture: pixels.join(),
+        time: figure.textContent.trim(),
+      };
+    }));
+    if (part === 0.4 && process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT.replace('.png', '-bar.png') });
+  }
+  assert.ok(seen.every(({ inside, brightness }) => inside && brightness > 80), JSON.stringify(seen.map(({ picture, ...rest }) => rest)));
+  assert.deepEqual([seen[0].time, seen.at(-1).time], ['0:00', '0:12']);
+  assert.notEqual(seen[0].picture, seen[2].picture);
+  await page.mouse.click(x + width * 0.75, y + height / 2);
+  await page.waitForFunction(() => Math.abs(document.querySelector('video').currentTime - 9) < 0.3);
+  await bar.focus();
+  await page.keyboard.press('Home');
+  await page.waitForFunction(() => document.querySelector('video').currentTime < 0.5);
+  assert.deepEqual(await axeFindings(page), []);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test('the owner cuts a clip and adds captions on the watch page', { skip }, async () => {
   const { page, complaints, close } = await openPage(browser, DESKTOP, { quiet404: true });
   await page.goto(`${url}/login?next=/watch/v/${video}`);
