@@ -1,6 +1,8 @@
 //! What leaves Nova for players and caches: the object store and the origin router.
 //!
-//! - [`store`]: objects on the local disk (S3 comes beside it);
+//! - [`store`]: objects on the local disk;
+//! - [`s3`]: objects in a bucket;
+//! - [`spool`]: what the bucket does not take at the moment;
 //! - [`origin`]: HTTP over `nova_core::delivery`: cache lives, entity tags, ranges, CORS, held requests;
 //! - [`body`]: response bodies that share the packager's bytes.
 //!
@@ -8,10 +10,17 @@
 #![warn(missing_docs)]
 
 pub mod body;
+pub mod cloudfront;
 mod hot;
 pub mod origin;
+pub mod s3;
+pub mod spool;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use body::Body;
 pub use origin::{Origin, Viewer, What};
+pub use s3::S3Store;
+pub use spool::Spool;
 pub use store::LocalStore;

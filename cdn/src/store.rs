@@ -13,7 +13,7 @@ use bytes::Bytes;
 use nova_core::store::{BoxFuture, ObjectStore, StoreError};
 
 /// Where what passes lies: see the module.
-const PASSING: &str = "live/";
+pub(crate) const PASSING: &str = "live/";
 
 /// A folder of objects. Clones share it.
 #[derive(Clone, Debug)]
@@ -38,20 +38,8 @@ impl LocalStore {
 
 impl Inner {
     fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
-        let good = !key.is_empty()
-            && key.len() <= 512
-            && key.split('/').all(|part| {
-                !part.is_empty()
-                    && !part.starts_with('.')
-                    && part
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-            });
-        if good {
-            Ok(self.root.join(key))
-        } else {
-            Err(StoreError::BadKey(key.to_owned()))
-        }
+        check_key(key)?;
+        Ok(self.root.join(key))
     }
 
     fn put(&self, key: &str, pieces: &[Bytes]) -> Result<(), StoreError> {
@@ -139,15 +127,34 @@ impl Inner {
     }
 }
 
+/// Refuses a key that would leave a store or mean something else in a URL.
+pub(crate) fn check_key(key: &str) -> Result<(), StoreError> {
+    let good = !key.is_empty()
+        && key.len() <= 512
+        && key.split('/').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        });
+    if good {
+        Ok(())
+    } else {
+        Err(StoreError::BadKey(key.to_owned()))
+    }
+}
+
 /// Makes the name of a new file last, and those of the folders down to it, which may be as new.
-fn sync_names(folder: &Path, root: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_names(folder: &Path, root: &Path) -> std::io::Result<()> {
     for folder in folder.ancestors().take_while(|folder| folder.starts_with(root)) {
         std::fs::File::open(folder)?.sync_all()?;
     }
     Ok(())
 }
 
-fn write(path: &Path, pieces: &[Bytes]) -> std::io::Result<std::fs::File> {
+/// Writes a new file in one go.
+pub(crate) fn write(path: &Path, pieces: &[Bytes]) -> std::io::Result<std::fs::File> {
     let mut file = std::fs::File::create(path)?;
     let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
     let mut rest = &mut slices[..];
@@ -163,7 +170,7 @@ fn write(path: &Path, pieces: &[Bytes]) -> std::io::Result<std::fs::File> {
 }
 
 /// Runs file work on the runtime's blocking pool.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     key: &str,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

@@ -39,6 +39,10 @@ pub struct Config {
     pub transcode: TranscodeConfig,
     /// Workers of each runtime.
     pub runtime: RuntimeConfig,
+    /// Where segments, recordings and pictures rest.
+    pub storage: StorageConfig,
+    /// What stands between this server and its viewers.
+    pub cdn: CdnConfig,
     /// The database's connections.
     pub database: DatabaseConfig,
     /// Mail to people.
@@ -65,12 +69,80 @@ impl Default for Config {
             live: LiveConfig::default(),
             transcode: TranscodeConfig::default(),
             runtime: RuntimeConfig::default(),
+            storage: StorageConfig::default(),
+            cdn: CdnConfig::default(),
             database: DatabaseConfig::default(),
             mail: MailConfig::default(),
             limits: LimitsConfig::default(),
             domains: BTreeMap::new(),
         }
     }
+}
+
+/// Which store.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageBackend {
+    /// A folder below the data directory.
+    #[default]
+    Local,
+    /// A bucket of S3, or of anything that speaks its protocol.
+    S3,
+}
+
+/// Where segments, recordings and pictures rest. The credentials of a bucket come from the standard AWS chain (environment, profile, role of
+/// the machine), never from here.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// `local` or `s3`.
+    pub backend: StorageBackend,
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Region of the bucket; empty takes what the AWS chain says, and with an `endpoint` `us-east-1`.
+    pub region: String,
+    /// `https://HOST[:PORT]` of a server that is not AWS; empty is AWS.
+    pub endpoint: String,
+    /// Put before every key, with a `/` between; empty is none.
+    pub prefix: String,
+    /// The bucket stands in the path instead of the host name, as most servers that are not AWS want it.
+    pub path_style: bool,
+    /// MiB on the local disk for what the bucket does not take at the moment.
+    pub spool_mb: u32,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            backend: StorageBackend::Local,
+            bucket: String::new(),
+            region: String::new(),
+            endpoint: String::new(),
+            prefix: String::new(),
+            path_style: false,
+            spool_mb: 8192,
+        }
+    }
+}
+
+/// What stands between this server and its viewers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct CdnConfig {
+    /// `https://HOST` that the playback addresses of the API begin with; empty is the public URL.
+    pub base_url: String,
+    /// Amazon CloudFront.
+    pub cloudfront: CloudFrontConfig,
+}
+
+/// Amazon CloudFront's signatures.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloudFrontConfig {
+    /// Id of the public key in the distribution's key group. While keys are changed: several, separated by commas; the first signs.
+    pub key_pair_id: String,
+    /// PEM file of the RSA private key (2048 bits), PKCS#1 or PKCS#8; as many as there are ids, separated by commas.
+    pub private_key_file: String,
 }
 
 /// The database's connections.
@@ -492,6 +564,8 @@ impl Config {
                 });
             }
         }
+        self.storage.check()?;
+        self.cdn.check()?;
         for (name, value) in &self.publish.keys {
             if !crate::publish::is_stream_name(name) {
                 return Err(ConfigError::Value {
@@ -522,6 +596,73 @@ impl Config {
             mask_secrets(section);
         }
         toml::to_string(&masked).unwrap_or_default()
+    }
+}
+
+fn wrong(key: &'static str, why: &str) -> ConfigError {
+    ConfigError::Value { key, why: why.into() }
+}
+
+fn is_web_address(url: &str) -> bool {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['@', '?', '#', ' ']))
+}
+
+impl StorageConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.backend == StorageBackend::S3 && self.bucket.is_empty() {
+            return Err(wrong("storage.bucket", "the s3 backend needs a bucket"));
+        }
+        if !self.endpoint.is_empty() && !is_web_address(&self.endpoint) {
+            return Err(wrong(
+                "storage.endpoint",
+                "must be http://HOST or https://HOST, without a login",
+            ));
+        }
+        let good = |part: &str| {
+            let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            !part.is_empty() && !part.starts_with('.') && part.bytes().all(known)
+        };
+        if self.prefix.len() > 256 || !(self.prefix.is_empty() || self.prefix.split('/').all(good)) {
+            return Err(wrong(
+                "storage.prefix",
+                "must be names of [A-Za-z0-9._-] with / between them",
+            ));
+        }
+        if !(16..=16 << 20).contains(&self.spool_mb) {
+            return Err(wrong("storage.spool_mb", "is not within 16 to 16777216"));
+        }
+        Ok(())
+    }
+}
+
+impl CdnConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        if !self.base_url.is_empty() && !is_web_address(&self.base_url) {
+            return Err(wrong(
+                "cdn.base_url",
+                "must be http://HOST or https://HOST, without a login",
+            ));
+        }
+        if self.cloudfront.key_pairs().is_none() {
+            return Err(wrong(
+                "cdn.cloudfront.private_key_file",
+                "each key pair id needs its file",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl CloudFrontConfig {
+    /// Ids with their files, the one that signs first; `None` when they do not go together.
+    pub fn key_pairs(&self) -> Option<Vec<(String, PathBuf)>> {
+        let list = |text: &str| -> Vec<String> {
+            let parts = text.split(',').map(|part| part.trim().to_owned());
+            parts.filter(|part| !part.is_empty()).collect()
+        };
+        let (ids, files) = (list(&self.key_pair_id), list(&self.private_key_file));
+        (ids.len() == files.len()).then(|| ids.into_iter().zip(files.into_iter().map(PathBuf::from)).collect())
     }
 }
 

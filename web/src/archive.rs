@@ -14,8 +14,6 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// Segments that may wait to be written: about 20 s of 50 streams with sound.
 const QUEUE: usize = 1024;
-/// Objects written at once: a slow disk is not made faster by more.
-const WRITERS: usize = 4;
 /// Between two tries of a segment that is recorded.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Seconds between two log lines about the same trouble.
@@ -41,9 +39,16 @@ impl Archive {
     /// | `nova_store_queue` | jobs waiting |
     /// | `nova_store_dropped_total` | segments that were not stored because the queue was full |
     /// | `nova_store_errors_total` by `kind` | writes that failed: `full`, `io` |
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, clock: Clock, runtime: &tokio::runtime::Handle) -> Self {
+    ///
+    /// At most `writers` objects are written at once.
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        writers: usize,
+        clock: Clock,
+        runtime: &tokio::runtime::Handle,
+    ) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        runtime.spawn(run(store, clock, jobs));
+        runtime.spawn(run(store, writers, clock, jobs));
         Self {
             queue,
             dropped: metrics::counter!("nova_store_dropped_total"),
@@ -58,13 +63,13 @@ impl Archive {
     }
 }
 
-async fn run(store: Arc<dyn ObjectStore>, clock: Clock, mut jobs: mpsc::Receiver<Job>) {
+async fn run(store: Arc<dyn ObjectStore>, writers: usize, clock: Clock, mut jobs: mpsc::Receiver<Job>) {
     let waiting: Gauge = metrics::gauge!("nova_store_queue");
     let trouble = Arc::new(Trouble {
         clock,
         last: std::sync::atomic::AtomicI64::new(i64::MIN / 2),
     });
-    let writers = Arc::new(Semaphore::new(WRITERS));
+    let writers = Arc::new(Semaphore::new(writers));
     while let Some(job) = jobs.recv().await {
         #[expect(clippy::cast_precision_loss, reason = "the queue is bounded far below 2^52")]
         waiting.set(jobs.len() as f64);

@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nova_cdn::S3Store;
 use nova_core::clock::{Clock, Timestamp};
-use nova_core::config::{Config, PublishAuth};
+use nova_core::config::{Config, PublishAuth, StorageBackend};
+use nova_core::store::StoreError;
 use nova_domain::db::Db;
 
 use crate::platform;
@@ -17,6 +19,10 @@ const EARLIEST: Timestamp = Timestamp(1_735_689_600_000_000);
 /// How long a database server and a mail server may take to answer.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(5);
 const MAIL_PATIENCE: Duration = Duration::from_secs(3);
+/// The same for an object store, which is asked three times.
+const STORE_PATIENCE: Duration = Duration::from_secs(20);
+/// Seconds between two clocks that are worth a word.
+const SKEW_S: i64 = 10;
 
 enum Finding {
     Good(String),
@@ -45,6 +51,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<ExitCode> {
         clock(),
         data_dir(config),
         database(config),
+        store(config),
         mail(config),
         file_limit(),
         publishers(config),
@@ -139,6 +146,40 @@ fn database(config: &Config) -> Finding {
             "check NOVA_DATABASE_URL, and that the server runs and knows this user",
         ),
         Err(error) => Finding::Bad(format!("database: {error}"), "start again"),
+    }
+}
+
+/// Whether the bucket takes, gives back and deletes an object, and whether its clock agrees with this one.
+fn store(config: &Config) -> Finding {
+    let storage = &config.storage;
+    if storage.backend == StorageBackend::Local {
+        return Finding::Good("objects are files in the data directory".into());
+    }
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let bucket = &storage.bucket;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let probed = runtime.map(|runtime| {
+        runtime.block_on(async {
+            let store = S3Store::connect(storage, Clock::system()).await;
+            tokio::time::timeout(STORE_PATIENCE, store.probe()).await
+        })
+    });
+    let failed = |why: String| {
+        Finding::Bad(
+            format!("bucket {bucket}: {why}"),
+            "check NOVA_STORAGE__BUCKET, __REGION, __ENDPOINT, and that AWS_ACCESS_KEY_ID (or a profile, or a role) may put, get, list and delete",
+        )
+    };
+    match probed {
+        Ok(Ok(Ok(skew))) if skew.abs() > SKEW_S => Finding::Note(
+            format!("bucket {bucket} can be used, and this clock is {skew} s from its clock"),
+            "run an NTP client: from five minutes on signatures are refused",
+        ),
+        Ok(Ok(Ok(_))) => Finding::Good(format!("bucket {bucket} takes, gives back and deletes an object")),
+        Ok(Ok(Err(StoreError::Io { source, .. } | StoreError::Full { source, .. }))) => failed(source.to_string()),
+        Ok(Ok(Err(error))) => failed(error.to_string()),
+        Ok(Err(_elapsed)) => failed(format!("no answer within {} s", STORE_PATIENCE.as_secs())),
+        Err(error) => failed(error.to_string()),
     }
 }
 

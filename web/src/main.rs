@@ -23,9 +23,11 @@ mod platform;
 mod publish;
 mod quiet;
 mod serve;
+mod signing;
 #[cfg(target_os = "linux")]
 mod socket;
 mod still;
+mod storage;
 mod storyboard;
 mod tls;
 mod transcoding;

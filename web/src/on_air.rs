@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use nova_core::clock::Clock;
+use nova_core::config::CdnConfig;
 use nova_core::delivery::Presentation;
 use nova_core::live::{Hub, Status};
 use nova_core::media::Media;
@@ -12,6 +14,7 @@ use nova_media::{Audio, Health, Live, OnAir, Video};
 use crate::library::VideoLibrary;
 use crate::live::{LiveService, LiveStream};
 use crate::pictures::Pictures;
+use crate::signing;
 
 /// The live side as the media domain sees it.
 pub(crate) fn live(
@@ -21,15 +24,18 @@ pub(crate) fn live(
     store: Arc<dyn ObjectStore>,
     clock: Clock,
     ingest_url: String,
-) -> Live {
-    Live {
+    cdn: &CdnConfig,
+) -> anyhow::Result<Live> {
+    Ok(Live {
         hub,
         look: Arc::new(move |name| service.get(name).map(|live| describe(&live, &clock))),
         library,
         pictures: Arc::new(Pictures::new()),
         store,
         ingest_url,
-    }
+        media_url: cdn.base_url.clone(),
+        sign: signing::signer(&cdn.cloudfront).context("cdn.cloudfront")?,
+    })
 }
 
 fn describe(live: &LiveStream, clock: &Clock) -> OnAir {

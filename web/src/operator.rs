@@ -94,6 +94,8 @@ pub(crate) fn admin(config: &Config, act: Admin) -> anyhow::Result<()> {
                     pictures: Arc::new(nova_media::Nowhere),
                     store: Arc::new(nova_media::Nowhere),
                     ingest_url: String::new(),
+                    media_url: String::new(),
+                    sign: None,
                 };
                 let platform = Platform::build(config, &clock, &public_url, nothing_on_air).await?;
                 let (id, token) = platform.identity.create_user(&email, &username, admin).await?;

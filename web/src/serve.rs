@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use nova_cdn::{LocalStore, Origin};
+use nova_cdn::Origin;
 use nova_core::clock::Clock;
 use nova_core::config::{Config, SecondPublisher, TlsListener};
 use nova_core::live::{Hub, HubConfig};
 use nova_core::runtimes::Runtimes;
 use nova_core::shutdown::Shutdown;
-use nova_core::store::ObjectStore;
 use nova_core::{live, telemetry};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -25,7 +24,7 @@ use crate::live::LiveService;
 use crate::packaging::Means;
 use crate::platform::Platform;
 use crate::tls::Certificates;
-use crate::{admin, http, on_air, pages, transcoding};
+use crate::{admin, http, on_air, pages, storage, transcoding};
 
 /// How long a drain may take before the process ends all the same.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
@@ -45,14 +44,17 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     let clock = Clock::system();
 
-    let media_dir = config.data_dir.join("media");
-    let store = LocalStore::open(&media_dir).with_context(|| format!("data directory {}", media_dir.display()))?;
-    let store: Arc<dyn ObjectStore> = Arc::new(store);
+    let store = storage::open(&config, &clock, runtimes.media())?;
     let library = VideoLibrary::new(Arc::clone(&store), &config.data_dir, clock.clone()).context("recordings")?;
     runtimes.media().block_on(library.recover());
-    let archive = Archive::new(Arc::clone(&store), clock.clone(), runtimes.media());
+    let archive = Archive::new(
+        Arc::clone(&store),
+        storage::writers(&config),
+        clock.clone(),
+        runtimes.media(),
+    );
     // What a killed process left: its streams are not on air any more. In the background, and names never come again.
-    sweep(&media_dir, runtimes.media());
+    sweep(&config.data_dir.join("media"), runtimes.media());
 
     let second_publisher = match config.publish.second_publisher {
         SecondPublisher::Takeover => live::SecondPublisher::TakeOver,
@@ -107,7 +109,8 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         Arc::clone(&store),
         clock.clone(),
         ingest_url,
-    );
+        &config.cdn,
+    )?;
     let platform = runtimes
         .api()
         .block_on(Platform::build(&config, &clock, &public_url, live))?;

@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) config: Arc<Config>,
     pub(crate) public_url: Arc<str>,
+    /// What addresses of media begin with.
+    pub(crate) media_url: Arc<str>,
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) gate: Arc<Gate>,
@@ -161,6 +163,10 @@ impl Media {
             limits: context.limits.clone(),
             config: Arc::new(config),
             public_url: context.public_url.as_str().into(),
+            media_url: match live.media_url.trim_end_matches('/') {
+                "" => context.public_url.as_str().into(),
+                cdn => cdn.into(),
+            },
             directory,
             accounts,
             gate: Arc::clone(&gate),

@@ -74,6 +74,18 @@ pub struct OnAir {
 /// Looks at the stream that the hub knows by this name.
 type Look = dyn Fn(&str) -> Option<OnAir> + Send + Sync;
 
+/// What a CDN takes as leave to give something out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// For the query of an address.
+    pub query: String,
+    /// Names with values: the same for a player that sends cookies.
+    pub cookies: Vec<(&'static str, String)>,
+}
+
+/// Signs a pattern of addresses, in which `*` stands for everything, until then (seconds since the Unix epoch).
+type Sign = dyn Fn(&str, i64) -> Option<Signature> + Send + Sync;
+
 /// The live side.
 #[derive(Clone)]
 pub struct Live {
@@ -89,4 +101,8 @@ pub struct Live {
     pub store: Arc<dyn ObjectStore>,
     /// What encoders publish to: `rtmp://HOST:PORT/live`.
     pub ingest_url: String,
+    /// What playback addresses begin with where a CDN stands before this server; empty is the public URL.
+    pub media_url: String,
+    /// Signs for a CDN that checks signatures; nothing where there is none.
+    pub sign: Option<Arc<Sign>>,
 }

@@ -79,6 +79,13 @@ pub(crate) async fn domains(context: &Context, data_dir: &std::path::Path) -> (I
         pictures: Arc::new(Painter),
         store: Arc::new(nova_cdn::LocalStore::open(&data_dir.join("media")).unwrap()),
         ingest_url: "rtmp://nova.example/live".into(),
+        media_url: "https://cdn.example".into(),
+        sign: Some(Arc::new(|resource, until| {
+            Some(nova_media::Signature {
+                query: format!("Policy={resource}&Expires={until}"),
+                cookies: vec![("CloudFront-Policy", resource.to_owned())],
+            })
+        })),
     };
     let (media, streams) = Media::new(
         context,

@@ -383,6 +383,18 @@ const MEDIA: &[Line] = &[
         "",
         [401, 200, 404, 404, 403, 200, 200, 200, 200],
     ),
+    (
+        "POST",
+        "/cdn/signed-urls",
+        r#"{"video_id":"{video}"}"#,
+        [401, 200, 403, 404, 403, 403, 200, 200, 200],
+    ),
+    (
+        "POST",
+        "/cdn/signed-urls",
+        r#"{"stream_id":"{private_stream}"}"#,
+        [401, 200, 404, 404, 403, 403, 200, 200, 200],
+    ),
     ("POST", "/videos/{draft}/cancel", "", hidden(202)),
     ("POST", "/videos/{failed}/retry", "", hidden(202)),
     ("GET", "/storage", "", look(200)),

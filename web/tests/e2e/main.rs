@@ -15,6 +15,7 @@ mod rtmp;
 mod server;
 
 mod browser;
+mod bucket;
 mod clips;
 mod connections;
 mod dash;

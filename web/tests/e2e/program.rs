@@ -3,6 +3,9 @@
 use std::net::TcpListener;
 use std::process::Output;
 
+use nova_cdn::testing::S3Server;
+
+use crate::bucket;
 use crate::playlist::Rendition;
 use crate::publisher::Publisher;
 use crate::server::{Server, nova};
@@ -101,6 +104,29 @@ fn the_doctor_tells_why_an_encoder_in_hardware_is_not_used_and_that_workers_are_
     );
     assert!(said.contains("ok    ladders are encoded by "), "{said}");
     assert!(said.contains("ok    workers are closed off"), "{said}");
+}
+
+#[test]
+fn the_doctor_tries_the_bucket() {
+    let bucket = S3Server::start().expect("an S3 server");
+    let endpoint = bucket.endpoint();
+    let variables = bucket::variables(&endpoint);
+    let (output, said) = run(&["doctor", "--dev"], &variables);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("ok    bucket nova takes, gives back and deletes an object"),
+        "{said}"
+    );
+    assert_eq!(bucket.keys(""), [""; 0], "it leaves nothing behind");
+    let wrong = [&variables[..], &[("AWS_SECRET_ACCESS_KEY", "another-s3cret")]].concat();
+    let (output, said) = run(&["doctor", "--dev"], &wrong);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let line = said.lines().find(|line| line.starts_with("FAIL")).expect("a finding");
+    assert!(
+        line.contains("bucket nova") && line.contains("the secret key does not belong to the access key"),
+        "{line}"
+    );
+    assert!(!said.contains("s3cret"), "{said}");
 }
 
 #[test]

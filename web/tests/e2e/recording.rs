@@ -8,7 +8,7 @@ use crate::reading_back::{ENDS_SOON, compare};
 use crate::server::{Server, until};
 
 /// The broadcast's id: the folder of its playlists.
-fn id_of(multivariant: &str) -> String {
+pub(crate) fn id_of(multivariant: &str) -> String {
     let line = multivariant
         .lines()
         .find(|line| line.ends_with(".m3u8"))

@@ -179,7 +179,10 @@ impl Drop for Server {
 pub(crate) fn nova() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nova"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("NOVA_") {
+        if ["NOVA_", "AWS_"]
+            .iter()
+            .any(|ours| name.to_string_lossy().starts_with(ours))
+        {
             command.env_remove(name);
         }
     }

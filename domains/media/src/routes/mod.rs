@@ -21,6 +21,7 @@ mod list;
 mod playback;
 mod show;
 mod shown;
+mod signed;
 mod stop;
 mod update;
 mod uploads;
@@ -50,6 +51,7 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(videos::storage::storage))
         .routes(routes!(videos::cancel::cancel))
         .routes(routes!(videos::retry::retry))
+        .routes(routes!(signed::sign))
         .routes(routes!(uploads::options::options, uploads::create::create))
         .routes(routes!(
             uploads::show::show,

@@ -57,6 +57,6 @@ pub(crate) async fn token(
     let row = shown::visible(&state, &id, Some(&caller)).await?;
     let private = row.visibility() == Visibility::Private;
     let token = private.then(|| shown::playback_token(&state, &row, caller.user));
-    let base = format!("{}/live/{}", state.public_url, row.name);
+    let base = format!("{}/live/{}", state.media_url, row.name);
     Ok(Json(PlaybackToken::new(&base, token)))
 }

@@ -102,10 +102,10 @@ fn status(on_air: Option<&OnAir>) -> Status {
 }
 
 fn playback(state: &State, name: &str) -> Playback {
-    let base = &state.public_url;
+    let (base, media) = (&state.public_url, &state.media_url);
     Playback {
-        hls_url: format!("{base}/live/{name}/master.m3u8"),
-        dash_url: format!("{base}/live/{name}/manifest.mpd"),
+        hls_url: format!("{media}/live/{name}/master.m3u8"),
+        dash_url: format!("{media}/live/{name}/manifest.mpd"),
         watch_url: format!("{base}/watch/{name}"),
         token: None,
     }

@@ -260,6 +260,8 @@ pub(crate) async fn houses_with(listed: fn() -> StaticAuthorizer, change: fn(&mu
             pictures: Arc::new(Painter),
             store: Arc::clone(&store) as _,
             ingest_url: "rtmp://nova.example:1935/live".into(),
+            media_url: String::new(),
+            sign: None,
         };
         let data = tempfile::tempdir().unwrap();
         let (standings, names) = (Arc::new(Standings::default()), Names::new(db.db.clone()).await);

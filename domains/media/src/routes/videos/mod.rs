@@ -9,6 +9,6 @@ pub(super) mod playback;
 pub(super) mod reels;
 pub(super) mod retry;
 pub(super) mod show;
-mod shown;
+pub(super) mod shown;
 pub(super) mod storage;
 pub(super) mod update;

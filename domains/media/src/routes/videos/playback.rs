@@ -27,6 +27,6 @@ pub(crate) async fn token(
     let row = shown::visible(&state, &id, Some(&caller)).await?;
     let private = row.visibility() == Visibility::Private;
     let token = private.then(|| shown::playback_token(&state, &row, &caller));
-    let base = format!("{}/vod/{}", state.public_url, row.id);
+    let base = format!("{}/vod/{}", state.media_url, row.id);
     Ok(Json(PlaybackToken::new(&base, token)))
 }

@@ -146,7 +146,7 @@ pub(crate) async fn shown(state: &State, row: Row, caller: Option<&Caller>) -> R
 /// The same, where the owner's card is at hand.
 pub(crate) fn shown_by(state: &State, row: Row, owner: Option<Card>, caller: Option<&Caller>) -> Shown {
     let mine = caller.is_some_and(|caller| caller.user == row.owner_user_id);
-    let base = &state.public_url;
+    let (base, media) = (&state.public_url, &state.media_url);
     let visibility = row.visibility();
     let token = match caller {
         Some(caller) if mine && visibility == Visibility::Private => Some(playback_token(state, &row, caller).0),
@@ -167,17 +167,17 @@ pub(crate) fn shown_by(state: &State, row: Row, owner: Option<Card>, caller: Opt
             end_s: seconds(row.clip_end_us),
         }),
         reel: row.reel.0,
-        picture_url: format!("{base}/vod/{}/thumbnail.jpg", row.id),
+        picture_url: format!("{media}/vod/{}/thumbnail.jpg", row.id),
         storyboard_url: row.storyboard.0.then(|| {
             let token = token.as_ref().map(|token| format!("?token={token}"));
-            format!("{base}/vod/{}/storyboard.vtt{}", row.id, token.unwrap_or_default())
+            format!("{media}/vod/{}/storyboard.vtt{}", row.id, token.unwrap_or_default())
         }),
         width: row.width,
         height: row.height,
         created_at: Timestamp(row.created_at),
         playback: Playback {
-            hls_url: format!("{base}/vod/{}/master.m3u8", row.id),
-            dash_url: format!("{base}/vod/{}/manifest.mpd", row.id),
+            hls_url: format!("{media}/vod/{}/master.m3u8", row.id),
+            dash_url: format!("{media}/vod/{}/manifest.mpd", row.id),
             watch_url: format!("{base}/watch/v/{}", row.id),
             token,
         },
