@@ -19,7 +19,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 import uuid
 from concurrent.futures import ProcessPoolExecutor
 
@@ -29,7 +28,7 @@ import publish
 import servers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PASSWORD = 'a rather long phrase of mine'
+PASSWORD = servers.PASSWORD
 
 
 class Sqlite:
@@ -135,17 +134,6 @@ class Api(servers.Nova):
             'NOVA_RUNTIME__API_WORKERS': '2',
         }
 
-    def call(self, method, path, body=None, token=None):
-        headers = {'content-type': 'application/json'} if body is not None else {}
-        if token:
-            headers['authorization'] = f'Bearer {token}'
-        request = urllib.request.Request(
-            f'http://127.0.0.1:{self.http}/api/v1{path}', method=method, headers=headers,
-            data=json.dumps(body).encode() if body is not None else None,
-        )
-        with urllib.request.urlopen(request) as answer:
-            return json.loads(answer.read() or b'null')
-
     def sessions(self, count=200):
         return [self.call('POST', '/auth/login', {'email_or_username': f'person_{n}', 'password': PASSWORD}) for n in range(count)]
 
@@ -153,13 +141,7 @@ class Api(servers.Nova):
 def one_account(database, data):
     """An account made as a person makes one; its password's hash is everybody's."""
     with Api(database, data) as nova:
-        nova.call('POST', '/auth/register', {'email': 'first@example.org', 'username': 'first', 'password': PASSWORD})
-        mails = os.path.join(data, 'mail')
-        while not (os.path.isdir(mails) and os.listdir(mails)):
-            time.sleep(0.05)
-        with open(os.path.join(mails, os.listdir(mails)[0])) as mail:
-            code = re.search(r'^    (\d{8})\r?$', mail.read(), re.M)[1]
-        nova.call('POST', '/auth/verify-email', {'email': 'first@example.org', 'code': code})
+        nova.register()
 
 
 def seed(database, people, follows):

@@ -8,6 +8,7 @@
     bench.py start      process start to `nova is ready`, and memory at rest
     bench.py ladder     CPU and likeness of the rungs beside one ffmpeg command that makes the same, and how far they are behind their source
     bench.py recording  from the end of a broadcast of an hour to the whole recording, and what that costs
+    bench.py film       a film is made into a ladder while a stream is on air: both cores' use, and the stream's parts
     bench.py screen     in Chromium: first picture of the watch page, and how far behind it and hls.js are
     bench.py all        all of them
 
@@ -25,6 +26,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
+import film as films
 import hls
 import ladder as rungs
 import machine
@@ -445,6 +447,47 @@ def recording(given, results):
     table('A broadcast of an hour, in fast motion', ['seconds recorded', 'whole after the end, ms', 'CPU-s from the end to 2 s later'], [[f'{seconds:.0f}', took * 1000, cpu]])
 
 
+# ---------------------------------------------------------------------------------------------------------------- film
+
+
+def film(given, results):
+    need_nova('film')
+    path = films.make(given.minutes)
+
+    def parts(seen):
+        """From the frame that closes a part to its last byte at a viewer, milliseconds."""
+        _, reloads, sent, _, usage, _ = seen
+        times = [(now - sent[last + 1]) * 1000 for last, _, now in reloads if last + 1 in sent]
+        if not times:
+            raise hls.Unfit('film: no stamped frame came back')
+        return statistics.median(times), quantile(times, 0.99), usage.idle
+
+    with servers.Nova('film', transcode__ladder=rungs.SETTING, limits__scale=0) as nova, ProcessPoolExecutor(2) as readers:
+        token = nova.register()
+        alone = parts(stamped_parts(nova, readers, 20, name='alone'))
+        video = films.upload(nova, token, path)
+        with films.Making(nova, token, video) as making:
+            making.began.wait(60)
+            beside = parts(stamped_parts(nova, readers, min(given.watch, given.minutes * 12), name='beside'))
+            busy = not making.ended.is_set()
+            making.ended.wait(given.minutes * 120)
+            if making.state.get('status') != 'ready':
+                raise hls.Unfit(f'film: {making.state}')
+            took = making.seconds
+    if not busy:
+        raise hls.Unfit('film: it was made before the watching ended; take more minutes')
+    row = {
+        'minutes': given.minutes, 'made_s': took, 'idle_percent': beside[2], 'part_median_ms': beside[0], 'part_p99_ms': beside[1],
+        'alone_median_ms': alone[0], 'alone_p99_ms': alone[1],
+    }
+    results.add('film', **row)
+    table(
+        f'A film of {given.minutes:g} minutes, 1080p30, made into {rungs.SETTING} beside a stream with the same ladder',
+        ['made in, s', 'cores idle, %', 'part beside it, median ms', 'p99 ms', 'part alone, median ms', 'p99 ms'],
+        [[took, beside[2], *beside[:2], *alone[:2]]],
+    )
+
+
 # -------------------------------------------------------------------------------------------------------------- screen
 
 
@@ -478,14 +521,14 @@ def need_nova(command):
 
 
 def everything(given, results):
-    for command in (start, ramp, deliver, latency, ladder, recording, screen):
+    for command in (start, ramp, deliver, latency, ladder, recording, film, screen):
         command(given, results)
 
 
 def main():
     commands = {
         'clips': lambda *_: None, 'ramp': ramp, 'deliver': deliver, 'latency': latency, 'start': start,
-        'ladder': ladder, 'recording': recording, 'screen': screen, 'all': everything,
+        'ladder': ladder, 'recording': recording, 'film': film, 'screen': screen, 'all': everything,
     }
     built = os.path.join(os.environ.get('CARGO_TARGET_DIR') or os.path.join(HERE, '../../target'), 'release')
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -501,6 +544,7 @@ def main():
     options.add_argument('--connections', type=int, default=32, help='deliver')
     options.add_argument('--starts', type=int, default=10, help='start')
     options.add_argument('--hours', type=float, default=1, help='recording: length of the broadcast')
+    options.add_argument('--minutes', type=float, default=10, help='film: length of it')
     options.add_argument('--visits', type=int, default=10, help='screen: visits of the watch page')
     options.add_argument('--steady', type=int, default=600, help='screen: seconds of watching')
     options.add_argument('--json', default=None, metavar='FILE', help='append every row to FILE')

@@ -1,15 +1,19 @@
 """Starts and stops what is measured: Nova, nginx with the RTMP module, nginx with static files, and the floor."""
 
+import json
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 
 import machine
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PASSWORD = 'a rather long phrase of mine'
 NGINX = shutil.which('nginx') or '/usr/sbin/nginx'
 
 
@@ -119,6 +123,32 @@ class Nova(Server):
             'NOVA_TRANSCODE__LADDER': 'off',
             **self.settings,
         }
+
+    def data(self):
+        return self.environment()['NOVA_DATA_DIR']
+
+    def call(self, method, path, body=None, token=None):
+        """A request to the API; what its answer holds."""
+        headers = {'content-type': 'application/json'} if body is not None else {}
+        if token:
+            headers['authorization'] = f'Bearer {token}'
+        request = urllib.request.Request(
+            f'http://127.0.0.1:{self.http}/api/v1{path}', method=method, headers=headers,
+            data=json.dumps(body).encode() if body is not None else None,
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.loads(answer.read() or b'null')
+
+    def register(self):
+        """An account made as a person makes one, with the code from its mail; a token for the API."""
+        self.call('POST', '/auth/register', {'email': 'first@example.org', 'username': 'first', 'password': PASSWORD})
+        mails = os.path.join(self.data(), 'mail')
+        while not (os.path.isdir(mails) and os.listdir(mails)):
+            time.sleep(0.05)
+        with open(os.path.join(mails, os.listdir(mails)[0])) as mail:
+            code = re.search(r'^    (\d{8})\r?$', mail.read(), re.M)[1]
+        self.call('POST', '/auth/verify-email', {'email': 'first@example.org', 'code': code})
+        return self.call('POST', '/auth/login', {'email_or_username': 'first', 'password': PASSWORD})['access_token']
 
     def workers(self):
         """Process ids of the transcoders it has started."""

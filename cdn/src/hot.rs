@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use nova_core::delivery::Pieces;
 
-/// Bytes of both copies that are kept at least, whatever the machine: some seconds of a dozen renditions.
-const LEAST: u64 = 128 << 20;
+/// Bytes of both copies that are kept, whatever the machine: seconds of a handful of renditions at least, of some dozen at most. A container may
+/// have less memory than the machine says.
+const BOUNDS: (u64, u64) = (64 << 20, 512 << 20);
 /// How long an object is kept that nobody asks for: the live edge has long moved on.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -36,10 +37,15 @@ impl Hot {
         };
         let cache = moka::sync::Cache::builder()
             .weigher(weight)
-            .max_capacity((nova_pages::capacity() / 8).max(LEAST))
+            .max_capacity((nova_pages::capacity() / 16).clamp(BOUNDS.0, BOUNDS.1))
             .time_to_idle(IDLE)
             .build();
         Self(cache)
+    }
+
+    /// Lets go of what nobody has asked for lately: without requests nothing else does.
+    pub(crate) fn tidy(&self) {
+        self.0.run_pending_tasks();
     }
 
     /// The same bytes, in the memory they are best sent from.

@@ -113,6 +113,11 @@ impl Origin {
         }
     }
 
+    /// Gives memory back that no viewer needs any more; to be called every few seconds.
+    pub fn tidy(&self) {
+        self.hot.tidy();
+    }
+
     /// Answers a request for `path`, the part of the URL behind `/live/`, `/vod/` or `/media/images/`.
     pub async fn respond(
         &self,

@@ -368,7 +368,7 @@ pub struct LiveConfig {
     pub dvr_s: u32,
     /// Seconds a broadcast waits for its publisher to come back.
     pub reconnect_s: u32,
-    /// Seconds of newest segments kept in memory; older ones are read from the store.
+    /// Seconds of newest segments kept in memory; older ones are read from the store. With a bucket as the store at least `window_s`.
     pub memory_s: u32,
     /// Streams that nobody owns are recorded; of the others each says so itself.
     pub record: bool,

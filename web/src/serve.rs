@@ -30,6 +30,8 @@ use crate::{admin, http, on_air, pages, storage, transcoding};
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 /// How often reconnect windows are looked at.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// How often the origin router gives memory back.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// How long viewers are given to read the end of their streams: one reload of a usual playlist.
 const VIEWERS_LEAVE: Duration = Duration::from_secs(3);
 /// How long encoders are given to leave by themselves once asked.
@@ -77,7 +79,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
             segment_ms: config.live.segment_ms,
             part_ms: config.live.part_ms,
             window_s: config.live.window_s.max(config.live.dvr_s),
-            memory_s: config.live.memory_s,
+            memory_s: storage::memory_s(&config),
         },
         archive,
         library: Arc::clone(&library),
@@ -147,6 +149,14 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         config: config.http.clone(),
         proxies: proxies(&config.http.trusted_proxies)?,
         shutdown: shutdown.clone(),
+    });
+    let tidied = Arc::clone(&server);
+    runtimes.media().spawn(async move {
+        let mut ticks = tokio::time::interval(TIDY_EVERY);
+        loop {
+            ticks.tick().await;
+            tidied.origin.tidy();
+        }
     });
     let http_addr = listen_on(runtimes.delivery(), "HTTP", http_socket, |listener| {
         shutdown.spawn(runtimes.delivery(), Arc::clone(&server).serve(listener, None));

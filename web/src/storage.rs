@@ -35,6 +35,14 @@ pub(crate) fn open(config: &Config, clock: &Clock, runtime: &Handle) -> anyhow::
     }
 }
 
+/// Seconds of newest segments in memory. Before a bucket that is all of the window: when it is away, who watches does not notice.
+pub(crate) fn memory_s(config: &Config) -> u32 {
+    match config.storage.backend {
+        StorageBackend::Local => config.live.memory_s,
+        StorageBackend::S3 => config.live.memory_s.max(config.live.window_s),
+    }
+}
+
 /// Objects that are written at once: a slow disk is not made faster by more, while a bucket takes its time for each.
 pub(crate) const fn writers(config: &Config) -> usize {
     match config.storage.backend {

@@ -70,15 +70,17 @@ pub(super) fn bit_rate(view: &View) -> Option<BitRate> {
             8 * u64::from(segment.first_picture),
             segment.duration_us().max(1).cast_unsigned(),
         );
-        peak = peak.max(own.saturating_mul(1_000_000) / length);
+        // A sliver of a segment says nothing about what a span costs.
+        if length >= 500_000 {
+            peak = peak.max(own.saturating_mul(1_000_000) / length);
+        }
         bits = bits.saturating_add(own);
         micros = micros.saturating_add(length);
     }
-    (micros > 0).then(|| BitRate {
-        peak: peak.max(1),
-        average: (u128::from(bits) * 1_000_000 / u128::from(micros))
-            .try_into()
-            .unwrap_or(u64::MAX)
-            .max(1),
+    let average = (u128::from(bits) * 1_000_000).checked_div(u128::from(micros))?;
+    let average = u64::try_from(average).unwrap_or(u64::MAX).max(1);
+    Some(BitRate {
+        peak: peak.max(average),
+        average,
     })
 }

@@ -361,3 +361,14 @@ fn a_stream_plays_on_while_the_database_is_gone() {
         (person.call("GET", "/users/me", None).status == 200).then_some(())
     });
 }
+
+#[test]
+fn a_domain_that_is_switched_off_is_not_there_and_the_others_are() {
+    let server = Server::start(&[("NOVA_DOMAINS__USERS__ENABLED", "false")]);
+    let description: Value = serde_json::from_str(&server.text("/api/openapi.json")).expect("JSON");
+    let paths: Vec<&String> = description["paths"].as_object().expect("paths").keys().collect();
+    assert!(paths.iter().any(|path| *path == "/api/v1/streams"), "{paths:?}");
+    assert!(!paths.iter().any(|path| path.starts_with("/api/v1/users")), "{paths:?}");
+    server.get("/api/v1/streams").ok();
+    server.get("/api/v1/users/suggestions").is(404);
+}

@@ -35,6 +35,13 @@ fn the_configuration_is_shown_without_its_secrets() {
 }
 
 #[test]
+fn a_domain_that_does_not_exist_cannot_be_switched_off() {
+    let (output, said) = run(&["serve", "--dev"], &[("NOVA_DOMAINS__PEOPLE__ENABLED", "false")]);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("domains.people"), "{said}");
+}
+
+#[test]
 fn a_key_that_is_not_known_is_refused_by_name() {
     for (name, value) in [
         ("NOVA_LIVE__WINDOWS_S", "33"),
