@@ -50,7 +50,7 @@ impl Chunk<'_> {
     /// The bytes of the chunk: the one copy a payload sees on its way to viewers.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Vec::with_capacity(self.size());
-        self.append_to(&mut out, true);
+        self.append_to(&mut out);
         out.into()
     }
 
@@ -85,10 +85,10 @@ impl Chunk<'_> {
             ..*self
         };
         let mut out = Vec::with_capacity(apart.size() + behind.size());
-        apart.append_to(&mut out, true);
+        apart.append_to(&mut out);
         let length = out.len();
-        // The first chunk's clock reading serves both.
-        behind.append_to(&mut out, false);
+        // Its clock reading is the first chunk's: what time is shown when stays true.
+        behind.append_to(&mut out);
         Written {
             bytes: out.into(),
             chunks: 2,
@@ -105,7 +105,7 @@ impl Chunk<'_> {
         self.payload() + 208 + 16 * self.frames.len()
     }
 
-    fn append_to(&self, out: &mut Vec<u8>, clock: bool) {
+    fn append_to(&self, out: &mut Vec<u8>) {
         if self.starts_segment {
             write_box(out, b"styp", |out| {
                 out.extend_from_slice(b"cmfs");
@@ -116,13 +116,11 @@ impl Chunk<'_> {
             });
         }
         // Flag 24: a consistent relation to the time of capture (14496-12 8.16.5).
-        if clock {
-            write_full_box(out, b"prft", 1, 24, |out| {
-                put_u32(out, TRACK_NUMBER);
-                put_u64(out, ntp(self.wall));
-                put_u64(out, self.wall_time);
-            });
-        }
+        write_full_box(out, b"prft", 1, 24, |out| {
+            put_u32(out, TRACK_NUMBER);
+            put_u64(out, ntp(self.wall));
+            put_u64(out, self.wall_time);
+        });
         let moof = out.len();
         let mut data_offset = 0;
         write_box(out, b"moof", |out| {

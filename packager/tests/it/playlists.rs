@@ -97,7 +97,7 @@ fn conformance_57_the_first_picture_of_each_segment_is_a_range_of_it() {
         );
         assert!(segment[length - 4000..length].iter().all(|byte| *byte == 1));
         // The second chunk follows it.
-        assert_eq!(&segment[length + 4..length + 8], b"moof");
+        assert_eq!(&segment[length + 4..length + 8], b"prft");
     }
     // It is held for like any other list.
     assert_eq!(live.get("b1/v0-iframes.m3u8", Some("_HLS_msn=2")), "held");
