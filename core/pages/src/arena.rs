@@ -1,16 +1,16 @@
 //! The file and its mapping.
 
 use std::io::IoSlice;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
+use range_alloc::RangeAllocator;
 use rustix::fs::{FallocateFlags, MemfdFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::process::Resource;
-
-use crate::free::Free;
 
 /// `IOV_MAX` of Linux: pieces that one system call takes.
 const PIECES: usize = 1024;
@@ -24,7 +24,8 @@ pub(crate) struct Arena {
     /// Bytes, whole pages.
     size: usize,
     page: usize,
-    free: Mutex<Free>,
+    /// Which offsets are free.
+    free: Mutex<RangeAllocator<u64>>,
 }
 
 // SAFETY: the mapping at `base` lives as long as the process and is only read through it; the list of free ranges has a lock.
@@ -74,22 +75,23 @@ impl Arena {
             base: base.cast::<u8>().cast_const(),
             size,
             page,
-            free: Mutex::new(Free::new(size as u64)),
+            free: Mutex::new(RangeAllocator::new(0..size as u64)),
         })
     }
 
     /// The concatenation of `pieces`, `length` bytes; `None` when there is no room.
     pub(crate) fn gather(&'static self, pieces: &[IoSlice<'_>], length: usize) -> Option<Bytes> {
         let reserved = length.checked_next_multiple_of(self.page)? as u64;
-        let offset = self.free().take(reserved)?;
-        // From here on the range goes back by itself, whatever happens.
-        let range = Range {
+        let pages = self.free().allocate_range(reserved).ok()?;
+        let offset = pages.start;
+        // From here on it goes back by itself, whatever happens.
+        let taken = Taken {
             arena: self,
-            offset,
+            pages,
             length,
         };
         write(self.file.as_fd(), offset, pieces).ok()?;
-        Some(Bytes::from_owner(range))
+        Some(Bytes::from_owner(taken))
     }
 
     /// Where in the file `bytes` lie, if they do.
@@ -103,28 +105,28 @@ impl Arena {
     }
 
     pub(crate) fn in_use(&self) -> u64 {
-        self.size as u64 - self.free().total()
+        self.size as u64 - self.free().total_available()
     }
 
-    fn free(&self) -> MutexGuard<'_, Free> {
+    fn free(&self) -> MutexGuard<'_, RangeAllocator<u64>> {
         self.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// A range of the arena that nobody writes to until it is dropped.
+/// Pages of the arena that nobody writes to until this is dropped.
 #[derive(Debug)]
-struct Range {
+struct Taken {
     arena: &'static Arena,
-    /// A whole number of pages.
-    offset: u64,
+    pages: Range<u64>,
+    /// Bytes of them that mean something.
     length: usize,
 }
 
-impl AsRef<[u8]> for Range {
+impl AsRef<[u8]> for Taken {
     fn as_ref(&self) -> &[u8] {
-        let offset = usize::try_from(self.offset).unwrap_or_default();
-        // SAFETY: the range was taken from the free list of a mapping that is never unmapped, so it lies inside it and is nobody else's until
-        // it is given back in `drop`. It was written, through the file, before this value was shared; the file is never made shorter, and no
+        let offset = usize::try_from(self.pages.start).unwrap_or_default();
+        // SAFETY: the pages were free in a mapping that is never unmapped, so they lie inside it and are nobody else's until they are given
+        // back in `drop`. They were written, through the file, before this value was shared; the file is never made shorter, and no
         // other process has it.
         #[expect(unsafe_code, reason = "a slice of a mapping has no safe form")]
         unsafe {
@@ -133,19 +135,18 @@ impl AsRef<[u8]> for Range {
     }
 }
 
-impl Drop for Range {
+impl Drop for Taken {
     fn drop(&mut self) {
-        let reserved = self.length.next_multiple_of(self.arena.page) as u64;
         // The pages leave the file and live on for as long as a socket refers to them; what is written here next gets new ones. Without that, a
         // slow viewer would be sent somebody else's part: better lose the range.
         let punched = rustix::fs::fallocate(
             &self.arena.file,
             FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-            self.offset,
-            reserved,
+            self.pages.start,
+            self.pages.end - self.pages.start,
         );
         if punched.is_ok() {
-            self.arena.free().give(self.offset, reserved);
+            self.arena.free().free_range(self.pages.clone());
         }
     }
 }

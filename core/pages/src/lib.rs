@@ -1,16 +1,14 @@
 //! Memory for media that the kernel sends from where it lies.
 //!
 //! A part goes to many viewers. From ordinary memory the kernel copies it into the socket of each; of a file it only refers to the pages
-//! (`sendfile`). So media lies in the pages of one file without a name that is mapped for reading: to the program it is [`Bytes`] like any
-//! other, to a socket it is a range of that file.
+//! (`sendfile`). So what many fetch lies in the pages of one file without a name that is mapped for reading: to the program it is [`Bytes`] like
+//! any other, to a socket it is a range of that file.
 //!
 //! [`gather`] puts bytes there, [`send`] hands them to a socket. Where there is no such file (not Linux, a limit, no room left), [`gather`] gives
 //! ordinary memory and [`send`] copies: slower, and the same otherwise.
 
 #[cfg(target_os = "linux")]
 mod arena;
-#[cfg(target_os = "linux")]
-mod free;
 #[cfg(target_os = "linux")]
 mod send;
 

@@ -12,7 +12,7 @@ use axum::routing::post;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use nova_core::clock::{Clock, Timestamp};
-use nova_domain::db::{Id, SessionId, UserId};
+use nova_domain::db::{Db, Id, SessionId, UserId};
 use nova_domain::http::caller::{Caller, Proof, known};
 use nova_domain::http::idempotency::{Kept, once, sweep};
 use nova_domain::testing::{self, TestDb};
@@ -31,6 +31,18 @@ struct House {
 
 async fn houses() -> Vec<House> {
     testing::databases().await.map(house).into()
+}
+
+/// Takes the act `id` back, and how that is answered.
+async fn undo(db: &Db, id: Id<House>) -> Result<Problem, Problem> {
+    let mut tx = db.begin().await?;
+    sqlx::query("DELETE FROM kit_audit WHERE id = $1")
+        .bind(id)
+        .execute(tx.conn())
+        .await?;
+    tx.prepares();
+    tx.commit().await?;
+    Ok(Problem::of(nova_core::error::Kind::Unavailable, "not now"))
 }
 
 fn house(db: TestDb) -> House {
@@ -101,14 +113,7 @@ fn house(db: TestDb) -> House {
                         std::future::pending::<()>().await;
                     }
                     if body == "as, and undo" {
-                        let mut tx = acting.begin().await?;
-                        sqlx::query("DELETE FROM kit_audit WHERE id = $1")
-                            .bind(id)
-                            .execute(tx.conn())
-                            .await?;
-                        tx.prepares();
-                        tx.commit().await?;
-                        return Err(Problem::of(nova_core::error::Kind::Unavailable, "not now"));
+                        return Err(undo(&acting, id).await?);
                     }
                     return Ok(answer);
                 }
@@ -116,16 +121,7 @@ fn house(db: TestDb) -> House {
                 match body.as_str() {
                     "lost after" => std::future::pending::<()>().await,
                     "fail after" => return Err(Problem::of(nova_core::error::Kind::Unavailable, "not now")),
-                    "undo" => {
-                        let mut tx = acting.begin().await?;
-                        sqlx::query("DELETE FROM kit_audit WHERE id = $1")
-                            .bind(id)
-                            .execute(tx.conn())
-                            .await?;
-                        tx.prepares();
-                        tx.commit().await?;
-                        return Err(Problem::of(nova_core::error::Kind::Unavailable, "not now"));
-                    }
+                    "undo" => return Err(undo(&acting, id).await?),
                     _ => {}
                 }
                 Ok(StatusCode::CREATED.into_response())
