@@ -30,6 +30,7 @@ fn packager() -> Packager {
             height: 1080,
             sar: (1, 1),
             frame_rate: None,
+            colour: None,
         },
     };
     let audio = Track {

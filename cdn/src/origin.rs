@@ -357,7 +357,9 @@ impl Origin {
     fn private_text(&self, text: &Text, token: &str) -> Response<Body> {
         self.counters.playlists.increment(1);
         let body = match text.kind {
-            TextKind::Mpd => text.plain.clone(),
+            TextKind::Mpd | TextKind::MpdPatch => String::from_utf8_lossy(&text.plain)
+                .replace("patch.mpd?", &format!("patch.mpd?token={token}&amp;"))
+                .into(),
             TextKind::Multivariant | TextKind::Media { .. } => with_token(&text.plain, token),
         };
         self.counters.bytes.increment(body.len() as u64);
@@ -498,6 +500,7 @@ fn refusal(status: StatusCode, why: &'static str) -> Response<Body> {
 fn text_type(kind: TextKind) -> HeaderValue {
     HeaderValue::from_static(match kind {
         TextKind::Mpd => "application/dash+xml",
+        TextKind::MpdPatch => "application/dash-patch+xml",
         TextKind::Multivariant | TextKind::Media { .. } => "application/vnd.apple.mpegurl",
     })
 }

@@ -71,6 +71,8 @@ pub enum TextKind {
     },
     /// A DASH MPD.
     Mpd,
+    /// What changed since an earlier MPD.
+    MpdPatch,
 }
 
 /// A rendered playlist or manifest, shared by all who ask for the same state.

@@ -50,6 +50,36 @@ impl Codec {
     }
 }
 
+/// What the samples of a picture mean as light and colour, in the code points of ITU-T H.273.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Colour {
+    /// `ColourPrimaries`: 1 is BT.709, 9 is BT.2020, 2 is "not stated".
+    pub primaries: u8,
+    /// `TransferCharacteristics`: 1 is BT.709, 16 is PQ, 18 is HLG.
+    pub transfer: u8,
+    /// `MatrixCoefficients`.
+    pub matrix: u8,
+    /// All sample values are used, not those from black to white of television.
+    pub full_range: bool,
+}
+
+impl Colour {
+    /// The code point of what nobody has stated.
+    pub const UNSPECIFIED: u8 = 2;
+}
+
+/// How much brighter than a white page a picture can be: `VIDEO-RANGE` of HLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DynamicRange {
+    /// Standard.
+    #[default]
+    Sdr,
+    /// Hybrid log-gamma.
+    Hlg,
+    /// Perceptual quantiser: HDR10.
+    Pq,
+}
+
 /// What is particular to pictures or to sound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +94,9 @@ pub enum Media {
         sar: (u16, u16),
         /// Frames a second as numerator and denominator when the bitstream states it. Never trusted for timing.
         frame_rate: Option<(u32, u32)>,
+        /// Light and colour when the bitstream states them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        colour: Option<Colour>,
     },
     /// Sound.
     Audio {
@@ -74,6 +107,23 @@ pub enum Media {
         /// Samples of `Track::timescale` one frame covers; `None` where it differs from frame to frame.
         frame_samples: Option<u32>,
     },
+}
+
+impl Media {
+    /// Of pictures that state nothing, and of sound, standard.
+    pub const fn dynamic_range(&self) -> DynamicRange {
+        match self {
+            Self::Video {
+                colour: Some(Colour { transfer: 16, .. }),
+                ..
+            } => DynamicRange::Pq,
+            Self::Video {
+                colour: Some(Colour { transfer: 18, .. }),
+                ..
+            } => DynamicRange::Hlg,
+            _ => DynamicRange::Sdr,
+        }
+    }
 }
 
 /// One elementary stream of a broadcast: everything a decoder and a manifest have to know before the first frame.

@@ -28,6 +28,7 @@ fn track() -> Track {
         height: 360,
         sar: (1, 1),
         frame_rate: None,
+        colour: None,
     };
     Track {
         id: VIDEO,

@@ -16,6 +16,7 @@ fn video_track(profile: &str) -> Track {
         height: 360,
         sar: (1, 1),
         frame_rate: None,
+        colour: None,
     };
     Track {
         id: VIDEO,

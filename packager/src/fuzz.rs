@@ -84,6 +84,7 @@ fn on_air() -> Arc<Stream> {
             height: 720,
             sar: (1, 1),
             frame_rate: None,
+            colour: None,
         },
     });
     let mut packager = Packager::new(Arc::clone(&stream), config);

@@ -3,6 +3,7 @@
 //! | path behind `/live/{stream}/` | object |
 //! | --- | --- |
 //! | `master.m3u8`, `manifest.mpd` | the lists |
+//! | `patch.mpd` | what has changed since an earlier `manifest.mpd` |
 //! | `thumbnail.jpg`, `storyboard.vtt` | of a recording: its picture, its pictures in small |
 //! | `{id}/storyboard/{n}.jpg` | of a recording: the sheets of small pictures |
 //! | `{id}/{rendition}.m3u8` | media playlist |
@@ -11,10 +12,11 @@
 //! | `{id}/{rendition}/{msn}.m4s` | segment; while it grows, its chunks as they come |
 //! | `{id}/{rendition}/{msn}.{part}.m4s` | part |
 
+use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use nova_core::media::rescale;
 
 use crate::captioned::Captions;
 use crate::dash::mpd::Mpd;
+use crate::dash::patch;
 use crate::hls::media::MediaPlaylist;
 use crate::hls::{iframes, multivariant};
 use crate::rendition::{Edge, Places, Rendition, View, Waiting};
@@ -42,6 +45,7 @@ impl Presentation for Stream {
         match path {
             "master.m3u8" => return Reply::Text(self.multivariant(timing)),
             "manifest.mpd" => return Reply::Text(self.manifest(timing)),
+            "patch.mpd" => return self.patch(timing, query).map_or(Reply::NotFound, Reply::Text),
             "thumbnail.jpg" if self.is_recorded() => {
                 return Reply::Stored {
                     key: format!("{}/thumbnail.jpg", self.prefix()),
@@ -473,31 +477,72 @@ impl Stream {
             return Arc::clone(text);
         }
         let ended = views.iter().all(|view| view.ended);
-        let text = Arc::new(Text::new(
-            TextKind::Mpd,
-            self.render_manifest(timing, &[]).into(),
-            Self::target(timing),
-            ended,
-        ));
+        // One renders, the others wait for it, so that no two manifests have one time.
+        let mut manifests = self.published();
+        if let Some((known, text)) = &**self.mpd.load()
+            && *known == version
+        {
+            return Arc::clone(text);
+        }
+        let mut published = self.newest();
+        if let Some(last) = manifests.0.back() {
+            published = published.max(last.time.plus_micros(1000));
+        }
+        let text = self.render_manifest_at(timing, &[], published);
+        let text = Arc::new(Text::new(TextKind::Mpd, text.into(), Self::target(timing), ended));
         self.mpd.store(Arc::new(Some((version, Arc::clone(&text)))));
+        if self.window_s >= patch::LONG_WINDOW_S && !self.is_recorded() {
+            manifests.push(published, Arc::clone(&text));
+        }
         text
+    }
+
+    /// What turns the MPD of the query's time into the present one, when that is still known (conformance 81).
+    fn patch(&self, timing: Timing, query: Option<&str>) -> Option<Arc<Text>> {
+        let from = patch::published(query)?;
+        let newest = self.manifest(timing);
+        let mut manifests = self.published();
+        let old = manifests
+            .0
+            .iter_mut()
+            .find(|old| old.time.to_rfc3339_millis() == from)?;
+        if let Some((tag, text)) = &old.patch
+            && *tag == newest.tag
+        {
+            return Some(Arc::clone(text));
+        }
+        let text = |text: &Text| String::from_utf8_lossy(&text.plain).into_owned();
+        let made = patch::render(&text(&old.text), &text(&newest))?;
+        let made = Arc::new(Text::new(TextKind::MpdPatch, made.into(), newest.target, newest.ended));
+        old.patch = Some((newest.tag, Arc::clone(&made)));
+        Some(made)
+    }
+
+    fn published(&self) -> MutexGuard<'_, Manifests> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The MPD as it is now, with captions.
     pub(crate) fn render_manifest(&self, timing: Timing, captions: &[Captions]) -> String {
+        self.render_manifest_at(timing, captions, self.newest())
+    }
+
+    /// The newest object's time: moves exactly when the manifest does.
+    fn newest(&self) -> Timestamp {
+        let renditions = self.renditions();
+        let ends = renditions.iter().map(|rendition| {
+            let view = rendition.view();
+            let open: i64 = view.open.parts.iter().map(|part| i64::from(part.duration)).sum();
+            rescale(view.open.start + open, view.track.timescale, 1_000_000)
+        });
+        self.zero().unwrap_or(Timestamp(0)).plus_micros(ends.max().unwrap_or(0))
+    }
+
+    fn render_manifest_at(&self, timing: Timing, captions: &[Captions], published: Timestamp) -> String {
         let renditions = self.renditions();
         let views: Vec<_> = renditions.iter().map(|rendition| rendition.view()).collect();
         let periods = self.periods();
         let zero = self.zero().unwrap_or(Timestamp(0));
-        // The newest object's time on the media clock: moves exactly when the manifest does.
-        let newest_us = views
-            .iter()
-            .map(|view| {
-                let open: i64 = view.open.parts.iter().map(|part| i64::from(part.duration)).sum();
-                rescale(view.open.start + open, view.track.timescale, 1_000_000)
-            })
-            .max()
-            .unwrap_or(0);
         Mpd {
             captions,
             id: self.id(),
@@ -507,9 +552,38 @@ impl Stream {
             views: &views,
             periods: &periods,
             zero,
-            published: zero.plus_micros(newest_us),
+            published,
         }
         .render()
+    }
+}
+
+/// MPDs of late, newest last.
+#[derive(Debug, Default)]
+pub(crate) struct Manifests(VecDeque<Manifest>);
+
+/// Some five seconds of them.
+const MANIFESTS_KEPT: usize = 16;
+
+#[derive(Debug)]
+struct Manifest {
+    /// `publishTime`.
+    time: Timestamp,
+    text: Arc<Text>,
+    /// To the manifest with that tag.
+    patch: Option<(u64, Arc<Text>)>,
+}
+
+impl Manifests {
+    fn push(&mut self, time: Timestamp, text: Arc<Text>) {
+        self.0.push_back(Manifest {
+            time,
+            text,
+            patch: None,
+        });
+        if self.0.len() > MANIFESTS_KEPT {
+            self.0.pop_front();
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! What the packager of a broadcast fills and its viewers read: renditions, timing, periods. Shared, and read without a lock.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use nova_core::clock::Timestamp;
 use nova_core::delivery::{Audience, Text};
 use nova_core::media::Track;
 
+use crate::presentation::Manifests;
 use crate::rendition::{Places, Rendition};
 
 /// What is fixed for the life of a broadcast's playlists (conformance 50, 58).
@@ -53,6 +54,8 @@ pub struct Stream {
     pub(crate) window_s: u32,
     pub(crate) multivariant: ArcSwap<Option<(u64, Arc<Text>)>>,
     pub(crate) mpd: ArcSwap<Option<(u64, Arc<Text>)>>,
+    /// MPDs that players may still have, for patches.
+    pub(crate) published: Mutex<Manifests>,
 }
 
 impl Stream {
@@ -78,6 +81,7 @@ impl Stream {
             window_s,
             multivariant: ArcSwap::default(),
             mpd: ArcSwap::default(),
+            published: Mutex::default(),
         }
     }
 

@@ -94,6 +94,7 @@ impl Probe {
                 height: if turned { width } else { height },
                 sar: if turned { (sar.1, sar.0) } else { sar },
                 frame_rate: pictures.frame_rate,
+                colour: None,
             },
         })
     }

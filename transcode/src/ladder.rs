@@ -291,6 +291,7 @@ mod tests {
                 height,
                 sar,
                 frame_rate: None,
+                colour: None,
             },
         }
     }

@@ -5,7 +5,7 @@
 //! Sans-IO: bytes come in and go out in buffers of the caller's.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use nova_core::media::{Codec, Frame, Media, Track, TrackId};
+use nova_core::media::{Codec, Colour, Frame, Media, Track, TrackId};
 
 /// The longest message: a keyframe of 4K at any sane quality, with room.
 pub const MESSAGE_MAX: usize = 16 << 20;
@@ -500,12 +500,14 @@ fn put_track(out: &mut BytesMut, track: &Track) {
             height,
             sar,
             frame_rate,
+            colour,
         } => {
             out.put_u8(1);
             for value in [*width, *height, sar.0, sar.1] {
                 out.put_u16(value);
             }
             put_option(out, *frame_rate, put_rate);
+            put_option(out, *colour, put_colour);
         }
         Media::Audio {
             sample_rate,
@@ -537,6 +539,7 @@ fn get_track(body: &mut Bytes) -> Result<Track, Error> {
             height: body.try_get_u16()?,
             sar: (body.try_get_u16()?, body.try_get_u16()?),
             frame_rate: get_option(body, get_rate)?,
+            colour: get_option(body, get_colour)?,
         }
     } else {
         Media::Audio {
@@ -552,6 +555,25 @@ fn get_track(body: &mut Bytes) -> Result<Track, Error> {
         config,
         codec_string,
         media,
+    })
+}
+
+fn put_colour(out: &mut BytesMut, colour: Colour) {
+    let codes = [
+        colour.primaries,
+        colour.transfer,
+        colour.matrix,
+        u8::from(colour.full_range),
+    ];
+    out.put_slice(&codes);
+}
+
+fn get_colour(body: &mut Bytes) -> Result<Colour, Error> {
+    Ok(Colour {
+        primaries: body.try_get_u8()?,
+        transfer: body.try_get_u8()?,
+        matrix: body.try_get_u8()?,
+        full_range: get_flag(body)?,
     })
 }
 
@@ -611,6 +633,12 @@ mod tests {
                 height: b,
                 sar: (b, a as u16),
                 frame_rate: option.map(|rate| (rate, a)),
+                colour: option.map(|codes| Colour {
+                    primaries: codes as u8,
+                    transfer: (codes >> 8) as u8,
+                    matrix: (codes >> 16) as u8,
+                    full_range: codes >> 31 == 1,
+                }),
             }
         } else {
             Media::Audio {

@@ -1,9 +1,9 @@
 //! AV1: AV1CodecConfigurationRecord (AV1-ISOBMFF 2.3) and the sequence header (AV1 bitstream 5.5).
 
 use bytes::{Buf, Bytes};
-use nova_core::media::{Codec, Media};
+use nova_core::media::{Codec, Colour, Media};
 
-use super::bits::Bits;
+use super::bits::{Bits, colour};
 use super::{Description, Error, ratio};
 
 const SEQUENCE_HEADER: u8 = 1;
@@ -26,7 +26,7 @@ pub(crate) fn parse_config(record: &[u8]) -> Result<Option<Description>, Error> 
 pub(crate) fn describe(record: &[u8], obus: &[u8]) -> Result<Description, Error> {
     let head = record.get(..4).ok_or(Error::Truncated)?;
     let sequence = find(obus, SEQUENCE_HEADER).ok_or(Error::Truncated)?;
-    let (width, height, frame_rate) = sequence_header(sequence)?;
+    let sequence = sequence_header(sequence)?;
     let (profile, level) = (head[1] >> 5, head[1] & 0x1f);
     let tier = if head[2] & 0x80 == 0 { 'M' } else { 'H' };
     let depth = match (head[2] & 0x40 != 0, head[2] & 0x20 != 0) {
@@ -39,10 +39,11 @@ pub(crate) fn describe(record: &[u8], obus: &[u8]) -> Result<Description, Error>
         config: Bytes::copy_from_slice(record),
         codec_string: format!("av01.{profile}.{level:02}{tier}.{depth:02}"),
         media: Media::Video {
-            width,
-            height,
+            width: sequence.width,
+            height: sequence.height,
             sar: (1, 1),
-            frame_rate,
+            frame_rate: sequence.frame_rate,
+            colour: sequence.colour,
         },
     })
 }
@@ -88,14 +89,21 @@ fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
-type Size = (u16, u16, Option<(u32, u32)>);
+struct Sequence {
+    width: u16,
+    height: u16,
+    frame_rate: Option<(u32, u32)>,
+    colour: Option<Colour>,
+}
 
-/// 5.5.1 as far as the frame size.
-fn sequence_header(payload: &[u8]) -> Result<Size, Error> {
+/// 5.5.1.
+fn sequence_header(payload: &[u8]) -> Result<Sequence, Error> {
     let mut bits = Bits::new(payload);
-    bits.skip(4)?;
+    let profile = bits.u(3)?;
+    bits.skip(1)?;
     let mut frame_rate = None;
-    if bits.flag()? {
+    let reduced = bits.flag()?;
+    if reduced {
         bits.skip(5)?;
     } else {
         let mut delay_bits = None;
@@ -128,7 +136,62 @@ fn sequence_header(payload: &[u8]) -> Result<Size, Error> {
     }
     let (width_bits, height_bits) = (bits.u(4)? + 1, bits.u(4)? + 1);
     let size = |minus_1: u32| u16::try_from(minus_1 + 1).map_err(|_too_large| Error::Invalid("frame size"));
-    Ok((size(bits.u(width_bits)?)?, size(bits.u(height_bits)?)?, frame_rate))
+    Ok(Sequence {
+        width: size(bits.u(width_bits)?)?,
+        height: size(bits.u(height_bits)?)?,
+        frame_rate,
+        // A header that ends here still says the size.
+        colour: tools(&mut bits, reduced)
+            .and_then(|()| color_config(&mut bits, profile))
+            .unwrap_or(None),
+    })
+}
+
+/// 5.5.1 from behind the frame size to before the colours.
+fn tools(bits: &mut Bits<'_>, reduced: bool) -> Result<(), Error> {
+    if !reduced && bits.flag()? {
+        bits.skip(7)?;
+    }
+    bits.skip(3)?;
+    if !reduced {
+        bits.skip(4)?;
+        let order_hint = bits.flag()?;
+        if order_hint {
+            bits.skip(2)?;
+        }
+        let screen_content = bits.flag()? || bits.flag()?;
+        if screen_content && !bits.flag()? {
+            bits.skip(1)?;
+        }
+        if order_hint {
+            bits.skip(3)?;
+        }
+    }
+    bits.skip(3)
+}
+
+/// 5.5.2 as far as the range.
+fn color_config(bits: &mut Bits<'_>, profile: u32) -> Result<Option<Colour>, Error> {
+    let high_depth = bits.flag()?;
+    if profile == 2 && high_depth {
+        bits.skip(1)?;
+    }
+    if profile != 1 {
+        bits.skip(1)?;
+    }
+    let Some(mut colour) = colour(bits, false)? else {
+        let full_range = bits.flag()?;
+        return Ok(full_range.then_some(Colour {
+            primaries: Colour::UNSPECIFIED,
+            transfer: Colour::UNSPECIFIED,
+            matrix: Colour::UNSPECIFIED,
+            full_range,
+        }));
+    };
+    // RGB has no other range.
+    let is_rgb = (colour.primaries, colour.transfer, colour.matrix) == (1, 13, 0);
+    colour.full_range = is_rgb || bits.flag()?;
+    Ok(Some(colour))
 }
 
 #[cfg(test)]
@@ -158,6 +221,28 @@ mod tests {
         let late = describe(&RECORD[..4], &unit).unwrap();
         assert_eq!((late.codec_string, late.media), (whole.codec_string, whole.media));
         assert_eq!(strip_delimiters(unit.clone().into()), unit[2..]);
+    }
+
+    #[test]
+    fn colours_are_what_the_sequence_header_says() {
+        // 320x180 by SVT-AV1: ten bits, BT.2020, PQ.
+        let header = b"\0\0\0\x04\x3c\xfe\xcc\xfb\xf9\x50\x91\0\x90\x40";
+        let sequence = sequence_header(header).unwrap();
+        assert_eq!((sequence.width, sequence.height), (320, 180));
+        assert_eq!(
+            sequence.colour,
+            Some(Colour {
+                primaries: 9,
+                transfer: 16,
+                matrix: 9,
+                full_range: false
+            })
+        );
+        // 160x90, where nothing is stated.
+        assert_eq!(sequence_header(&RECORD[6..]).unwrap().colour, None);
+        // Cut off within its colours, the size still stands.
+        let cut = sequence_header(&header[..10]).unwrap();
+        assert_eq!((cut.width, cut.height, cut.colour), (320, 180, None));
     }
 
     #[test]

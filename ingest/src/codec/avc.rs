@@ -1,10 +1,10 @@
 //! H.264: AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3), sequence parameter set (ITU-T H.264 7.3.2.1), NAL unit types.
 
 use bytes::Bytes;
-use nova_core::media::{Codec, Media};
+use nova_core::media::{Codec, Colour, Media};
 
-use super::bits::{Bits, unescape};
-use super::nal::Class;
+use super::bits::{Bits, colour, unescape};
+use super::nal::{self, Class};
 use super::{ASPECT_RATIOS, Description, EXTENDED_SAR, Error, ratio};
 
 /// A record, and the length size its stream has. The record says 4, since payloads are normalised to that.
@@ -50,6 +50,7 @@ pub(crate) fn parse_config(record: &[u8]) -> Result<(Description, usize), Error>
             height: sps.height,
             sar: sps.sar,
             frame_rate: sps.frame_rate,
+            colour: sps.colour,
         },
     };
     Ok((description, usize::from(length & 3) + 1))
@@ -58,11 +59,8 @@ pub(crate) fn parse_config(record: &[u8]) -> Result<(Description, usize), Error>
 /// The record that the parameter sets before the picture of an access unit make, when an SPS is among them: some encoders change their size
 /// in the midst of a stream and say so nowhere else (conformance 37). Lengths are of four bytes.
 pub(crate) fn record_in_band(payload: &[u8]) -> Option<Vec<u8>> {
-    let (mut sets, mut rest) = ([Vec::new(), Vec::new()], payload);
-    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        let (nal, next) = behind.split_at_checked(length)?;
-        rest = next;
+    let mut sets = [Vec::new(), Vec::new()];
+    for nal in nal::units(payload) {
         match nal.first()? & 0x1f {
             7 => sets[0].push(nal),
             8 => sets[1].push(nal),
@@ -112,6 +110,7 @@ struct Sps {
     height: u16,
     sar: (u16, u16),
     frame_rate: Option<(u32, u32)>,
+    colour: Option<Colour>,
     chroma_format: u32,
     bit_depth_luma: u32,
     bit_depth_chroma: u32,
@@ -197,6 +196,7 @@ fn parse_sps(nal: &[u8]) -> Result<Sps, Error> {
         height,
         sar: (1, 1),
         frame_rate: None,
+        colour: None,
         chroma_format,
         bit_depth_luma,
         bit_depth_chroma,
@@ -216,10 +216,9 @@ fn vui(bits: &mut Bits<'_>, sps: &mut Sps) -> Result<(), Error> {
         bits.skip(1)?;
     }
     if bits.flag()? {
-        bits.skip(4)?;
-        if bits.flag()? {
-            bits.skip(24)?;
-        }
+        bits.skip(3)?;
+        let full_range = bits.flag()?;
+        sps.colour = colour(bits, full_range)?;
     }
     if bits.flag()? {
         bits.ue()?;
@@ -284,8 +283,32 @@ pub(crate) mod tests {
                 width: 1920,
                 height: 1080,
                 sar: (1, 1),
-                frame_rate: Some((30, 1))
+                frame_rate: Some((30, 1)),
+                colour: None,
             }
+        );
+    }
+
+    #[test]
+    fn colours_are_what_the_usability_part_says() {
+        // 320x180 by x264: BT.2020, HLG.
+        let sps = [
+            0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 0x9f, 0x9f, 0x01, 0x6a, 0x12, 0x24, 0x12, 0x80, 0x00, 0x00,
+            0x03, 0x00, 0x80, 0x00, 0x00, 0x1e, 0x07, 0x8a, 0x14, 0xcb,
+        ];
+        let parsed = parse_sps(&sps).unwrap();
+        assert_eq!(
+            (parsed.width, parsed.height, parsed.frame_rate),
+            (320, 180, Some((30, 1)))
+        );
+        assert_eq!(
+            parsed.colour,
+            Some(Colour {
+                primaries: 9,
+                transfer: 18,
+                matrix: 9,
+                full_range: false
+            })
         );
     }
 

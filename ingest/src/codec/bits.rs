@@ -1,5 +1,7 @@
 //! Bits off the front of bytes, with the codes of H.264, H.265 and AV1.
 
+use nova_core::media::Colour;
+
 use super::Error;
 
 #[derive(Clone, Debug)]
@@ -68,6 +70,25 @@ impl<'a> Bits<'a> {
         let value = if code % 2 == 1 { code / 2 + 1 } else { -(code / 2) };
         Ok(value as i32)
     }
+}
+
+/// A picture's colour: three code points of ITU-T H.273, when the bitstream has them, and the range.
+pub(crate) fn colour(bits: &mut Bits<'_>, full_range: bool) -> Result<Option<Colour>, Error> {
+    let stated = bits.flag()?;
+    let mut next = || {
+        if stated {
+            bits.u(8).map(|code| code as u8)
+        } else {
+            Ok(Colour::UNSPECIFIED)
+        }
+    };
+    let colour = Colour {
+        primaries: next()?,
+        transfer: next()?,
+        matrix: next()?,
+        full_range,
+    };
+    Ok((stated || full_range).then_some(colour))
 }
 
 /// A NAL unit's payload without emulation prevention bytes (H.264 7.3.1, H.265 7.3.1.1).

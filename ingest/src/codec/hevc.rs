@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use nova_core::media::{Codec, Media};
+use nova_core::media::{Codec, Colour, Media};
 
 use super::avc::aspect_ratio;
-use super::bits::{Bits, unescape};
-use super::nal::Class;
+use super::bits::{Bits, colour, unescape};
+use super::nal::{self, Class};
 use super::{Description, Error, ratio};
 
+const VPS: u8 = 32;
 const SPS: u8 = 33;
+const PPS: u8 = 34;
 
 /// A record, and the length size its stream has. The record says 4, since payloads are normalised to that.
 pub(crate) fn parse_config(record: &[u8]) -> Result<(Description, usize), Error> {
@@ -48,9 +50,53 @@ pub(crate) fn parse_config(record: &[u8]) -> Result<(Description, usize), Error>
             height: sps.height,
             sar: sps.sar,
             frame_rate: sps.frame_rate,
+            colour: sps.colour,
         },
     };
     Ok((description, length_size))
+}
+
+/// The record that the parameter sets before the picture of an access unit make, when an SPS is among them (conformance 37). Lengths are of
+/// four bytes.
+pub(crate) fn record_in_band(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut sets: [Vec<&[u8]>; 3] = Default::default();
+    for nal in nal::units(payload) {
+        match (nal.first()? >> 1) & 0x3f {
+            kind @ VPS..=PPS => sets[usize::from(kind - VPS)].push(nal),
+            0..32 => break,
+            _ => {}
+        }
+    }
+    let sps = *sets[1].first()?;
+    let rbsp = unescape(sps.get(2..)?);
+    let parsed = parse_sps(sps).ok()?;
+    let [first, general @ ..] = rbsp.get(..13)? else {
+        return None;
+    };
+    let mut record = vec![1];
+    record.extend_from_slice(general);
+    let (sub_layers, nested) = ((first >> 1 & 7) + 1, first & 1);
+    record.extend_from_slice(&[
+        0xf0,
+        0,
+        0xfc,
+        0xfc | parsed.chroma_format as u8,
+        0xf8 | parsed.bit_depth_luma as u8,
+        0xf8 | parsed.bit_depth_chroma as u8,
+        0,
+        0,
+        sub_layers << 3 | nested << 2 | 3,
+        3,
+    ]);
+    for (kind, list) in (VPS..).zip(&sets) {
+        record.push(0x80 | kind);
+        record.extend(u16::try_from(list.len()).ok()?.to_be_bytes());
+        for nal in list {
+            record.extend(u16::try_from(nal.len()).ok()?.to_be_bytes());
+            record.extend(*nal);
+        }
+    }
+    Some(record)
 }
 
 /// 14496-15 annex E.3.
@@ -72,6 +118,7 @@ fn codec_string(head: &[u8]) -> String {
 pub(crate) fn class(nal: &[u8]) -> Class {
     match (nal[0] >> 1) & 0x3f {
         16..=21 => Class::RandomAccess,
+        SPS => Class::Hint,
         35 | 38 => Class::Noise,
         _ => Class::Other,
     }
@@ -83,6 +130,10 @@ struct Sps {
     height: u16,
     sar: (u16, u16),
     frame_rate: Option<(u32, u32)>,
+    colour: Option<Colour>,
+    chroma_format: u32,
+    bit_depth_luma: u32,
+    bit_depth_chroma: u32,
 }
 
 /// 7.3.2.2.1.
@@ -95,6 +146,9 @@ fn parse_sps(nal: &[u8]) -> Result<Sps, Error> {
     profile_tier_level(&mut bits, sub_layers)?;
     bits.ue()?;
     let mut chroma_format = bits.ue()?;
+    if chroma_format > 3 {
+        return Err(Error::Invalid("chroma_format_idc"));
+    }
     if chroma_format == 3 && bits.flag()? {
         chroma_format = 0;
     }
@@ -121,6 +175,10 @@ fn parse_sps(nal: &[u8]) -> Result<Sps, Error> {
         height: size(height, window[2], window[3], unit_y).ok_or(Error::Invalid("picture height"))?,
         sar: (1, 1),
         frame_rate: None,
+        colour: None,
+        chroma_format,
+        bit_depth_luma: 0,
+        bit_depth_chroma: 0,
     };
     // What comes before the usability part is long; when it does not read, the size still stands.
     let _ = rest(&mut bits, sub_layers, &mut sps);
@@ -144,8 +202,10 @@ fn profile_tier_level(bits: &mut Bits<'_>, sub_layers: u32) -> Result<(), Error>
 }
 
 fn rest(bits: &mut Bits<'_>, sub_layers: u32, sps: &mut Sps) -> Result<(), Error> {
-    bits.ue()?;
-    bits.ue()?;
+    (sps.bit_depth_luma, sps.bit_depth_chroma) = (bits.ue()?, bits.ue()?);
+    if sps.bit_depth_luma > 8 || sps.bit_depth_chroma > 8 {
+        return Err(Error::Invalid("bit depth"));
+    }
     let poc_bits = bits.ue()? + 4;
     if poc_bits > 16 {
         return Err(Error::Invalid("log2_max_pic_order_cnt_lsb"));
@@ -234,10 +294,9 @@ fn vui(bits: &mut Bits<'_>, sps: &mut Sps) -> Result<(), Error> {
         bits.skip(1)?;
     }
     if bits.flag()? {
-        bits.skip(4)?;
-        if bits.flag()? {
-            bits.skip(24)?;
-        }
+        bits.skip(3)?;
+        let full_range = bits.flag()?;
+        sps.colour = colour(bits, full_range)?;
     }
     if bits.flag()? {
         bits.ue()?;
@@ -280,12 +339,58 @@ pub(crate) mod tests {
                 width: 160,
                 height: 90,
                 sar: (1, 1),
-                frame_rate: Some((15, 1))
+                frame_rate: Some((15, 1)),
+                colour: None,
             }
         );
         for len in 0..60 {
             assert!(parse_config(&RECORD[..len]).is_err(), "{len}");
         }
+    }
+
+    /// 640x360 at 25 frames a second by x265: ten bits, BT.2020, HLG.
+    const SETS: [&[u8]; 3] = [
+        b"\x40\x01\x0c\x01\xff\xff\x02\x20\0\0\x03\0\x90\0\0\x03\0\0\x03\0\x3f\x95\x98\x09",
+        b"\x42\x01\x01\x02\x20\0\0\x03\0\x90\0\0\x03\0\0\x03\0\x3f\xa0\x05\x02\x01\x69\x36\x59\x59\xa4\x93\x2b\xc0\x5a\x84\x89\x04\x82\0\0\x03\0\x02\0\0\x03\0\x32\x10",
+        b"\x44\x01\xc1\x72\xb4\x62\x40",
+    ];
+
+    #[test]
+    fn parameter_sets_among_the_pictures_make_a_record() {
+        // Conformance 37.
+        let unit = |sets: &[&[u8]]| -> Vec<u8> {
+            let sized = |nal: &&[u8]| [&u32::try_from(nal.len()).unwrap().to_be_bytes()[..], *nal].concat();
+            sets.iter().flat_map(sized).collect()
+        };
+        let picture: &[u8] = &[0x26, 0x01, 0xaf];
+        let record = record_in_band(&unit(&[SETS[0], SETS[1], SETS[2], picture])).unwrap();
+        let (described, length_size) = parse_config(&record).unwrap();
+        assert_eq!(length_size, 4);
+        // What ffprobe says of the same file in MP4.
+        assert_eq!(described.codec_string, "hvc1.2.4.L63.90");
+        assert_eq!(
+            described.media,
+            Media::Video {
+                width: 640,
+                height: 360,
+                sar: (1, 1),
+                frame_rate: Some((25, 1)),
+                colour: Some(Colour {
+                    primaries: 9,
+                    transfer: 18,
+                    matrix: 9,
+                    full_range: false
+                }),
+            }
+        );
+        // 4:2:0 of ten bits.
+        assert_eq!(record[16..19], [0xfd, 0xfa, 0xfa]);
+        for set in SETS {
+            assert!(record.windows(set.len()).any(|window| window == set));
+        }
+        assert_eq!(record_in_band(&unit(&[picture])), None);
+        assert_eq!(record_in_band(&unit(&[SETS[2], picture])), None);
+        assert_eq!(record_in_band(&unit(&[picture, SETS[1]])), None);
     }
 
     #[test]

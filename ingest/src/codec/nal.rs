@@ -89,6 +89,15 @@ pub(crate) fn normalize(
     Ok(Some(unit))
 }
 
+/// The units of an access unit that [`normalize`] has made.
+pub(crate) fn units(mut payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let nal = split(payload, 4)?;
+        payload = &payload[4 + nal.len()..];
+        Some(nal)
+    })
+}
+
 /// The first NAL unit behind its length.
 fn split(bytes: &[u8], length_size: usize) -> Option<&[u8]> {
     let mut length = 0_usize;

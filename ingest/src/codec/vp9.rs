@@ -1,7 +1,7 @@
 //! VP9: VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding 2.2) and the uncompressed frame header (VP9 bitstream 6.2).
 
 use bytes::Bytes;
-use nova_core::media::{Codec, Media};
+use nova_core::media::{Codec, Colour, Media};
 
 use super::bits::Bits;
 use super::{Description, Error};
@@ -36,7 +36,23 @@ pub(crate) fn describe(record: &Bytes, frame: &[u8]) -> Result<Description, Erro
             height,
             sar: (1, 1),
             frame_rate: None,
+            colour: colour(head),
         },
+    })
+}
+
+/// The record says it; what it says to be unknown is not stated.
+fn colour(head: &[u8]) -> Option<Colour> {
+    let &[_, _, depth, primaries, transfer, matrix, ..] = head else {
+        return None;
+    };
+    let codes = [primaries, transfer, matrix];
+    let full_range = depth & 1 == 1;
+    (full_range || codes.iter().any(|code| !matches!(*code, 0 | Colour::UNSPECIFIED))).then_some(Colour {
+        primaries,
+        transfer,
+        matrix,
+        full_range,
     })
 }
 

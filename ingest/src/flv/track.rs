@@ -125,7 +125,7 @@ impl TrackState {
                 let Some(unit) = nal::normalize(part.data, self.length_size, class).map_err(wrong)? else {
                     return Ok(());
                 };
-                if codec == Codec::Avc && unit.hint && unit.random_access {
+                if unit.hint && unit.random_access {
                     self.in_band(&unit.payload, sink);
                 }
                 // The bitstream decides; a keyframe without IDR needs the tag's word and a hint.
@@ -172,9 +172,11 @@ impl TrackState {
     /// when it is repeated, or an encoder that repeats an old one would change with each keyframe.
     fn in_band(&mut self, payload: &[u8], sink: &mut impl FnMut(Event)) {
         let Some(known) = &self.described else { return };
-        let Some(Ok((described, _))) = avc::record_in_band(payload).map(|record| avc::parse_config(&record)) else {
-            return;
+        let described = match self.codec {
+            Codec::Avc => avc::record_in_band(payload).map(|record| avc::parse_config(&record)),
+            _ => hevc::record_in_band(payload).map(|record| hevc::parse_config(&record)),
         };
+        let Some(Ok((described, _))) = described else { return };
         if (&described.media, &described.codec_string) != (&known.media, &known.codec_string) {
             self.announce(described, sink);
         }

@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use nova_core::clock::Timestamp;
-use nova_core::media::{Codec, Media, Track, rescale};
+use nova_core::media::{Codec, DynamicRange, Media, Track, rescale};
 
+use super::patch;
 use crate::captioned::Captions;
 use crate::rendition::{Rendition, View};
 use crate::stream::{Period, Timing};
@@ -74,7 +75,23 @@ impl Mpd<'_> {
                 self.timing.target_duration_s
             );
         }
+        // What is asked for often and is long can be patched; the last patch makes it static.
+        let is_long = self.window_s.is_some_and(|window_s| window_s >= patch::LONG_WINDOW_S);
+        if is_long {
+            let _infallible = write!(out, " id=\"{}\"", self.id);
+        }
+        if is_long && ended {
+            let _infallible = write!(out, " publishTime=\"{}\"", self.published.to_rfc3339_millis());
+        }
         let _infallible = writeln!(out, " minBufferTime=\"{}\">", duration(2 * part_us));
+        if is_long && !ended {
+            let _infallible = writeln!(
+                out,
+                "  <PatchLocation ttl=\"{}\">{}</PatchLocation>",
+                patch::LIFE_S,
+                patch::location(self.published)
+            );
+        }
         if !ended && self.window_s.is_some() {
             let target_ms = (3 * part_us + 500_000) / 1000;
             out.push_str("  <ServiceDescription id=\"0\">\n");
@@ -198,7 +215,7 @@ impl Mpd<'_> {
         }
         out.push_str(">\n");
         for video in [true, false] {
-            let mut set: Option<&str> = None;
+            let mut set = None;
             // A GOP longer than the target is cut where no keyframe is (conformance 46).
             let independent = lists
                 .iter()
@@ -206,8 +223,11 @@ impl Mpd<'_> {
                 .all(|(.., entries)| entries.iter().all(|entry| entry.independent));
             let members = lists.iter().filter(|(.., track, _)| track.is_video() == video);
             for (index, rendition, view, track, entries) in members {
-                // A switching set holds one codec; another codec is another AdaptationSet (conformance 73).
-                let family = track.codec_string.split('.').next().unwrap_or_default();
+                // A switching set holds one codec and one range of light; another is another AdaptationSet (conformance 73).
+                let family = (
+                    track.codec_string.split('.').next().unwrap_or_default(),
+                    track.media.dynamic_range(),
+                );
                 if set != Some(family) || !video {
                     if set.is_some() {
                         out.push_str("    </AdaptationSet>\n");
@@ -219,6 +239,7 @@ impl Mpd<'_> {
                         if video { "video" } else { "audio" },
                         if independent { " startWithSAP=\"1\"" } else { "" }
                     );
+                    high_range(out, &track.media);
                     if !self.views.iter().all(|view| view.ended) {
                         // The prft boxes of the chunks carry these times; this is where they begin (23009-1 5.12).
                         let _infallible = writeln!(
@@ -368,6 +389,29 @@ impl Mpd<'_> {
             index += run + 1;
         }
         out.push_str("          </SegmentTimeline>\n        </SegmentTemplate>\n      </Representation>\n");
+    }
+}
+
+/// What a player has to know of pictures brighter than usual (23001-8, DASH-IF IOP part 7); of others nothing is said.
+fn high_range(out: &mut String, media: &Media) {
+    let Media::Video {
+        colour: Some(colour), ..
+    } = media
+    else {
+        return;
+    };
+    if media.dynamic_range() == DynamicRange::Sdr {
+        return;
+    }
+    for (name, code) in [
+        ("ColourPrimaries", colour.primaries),
+        ("TransferCharacteristics", colour.transfer),
+        ("MatrixCoefficients", colour.matrix),
+    ] {
+        let _infallible = writeln!(
+            out,
+            "      <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{name}\" value=\"{code}\"/>"
+        );
     }
 }
 

@@ -148,7 +148,13 @@ fn stbl(out: &mut Vec<u8>, track: &Track) {
 
 fn sample_entry(out: &mut Vec<u8>, track: &Track) {
     match track.media {
-        Media::Video { width, height, sar, .. } => {
+        Media::Video {
+            width,
+            height,
+            sar,
+            colour,
+            ..
+        } => {
             let (entry, config): (&[u8; 4], &[u8; 4]) = match track.codec {
                 Codec::Hevc => (b"hvc1", b"hvcC"),
                 Codec::Av1 => (b"av01", b"av1C"),
@@ -172,6 +178,16 @@ fn sample_entry(out: &mut Vec<u8>, track: &Track) {
                     write_full_box(out, config, 1, 0, |out| out.extend_from_slice(&track.config));
                 } else {
                     write_box(out, config, |out| out.extend_from_slice(&track.config));
+                }
+                if let Some(colour) = colour {
+                    // ISO/IEC 14496-12 12.1.5.
+                    write_box(out, b"colr", |out| {
+                        out.extend_from_slice(b"nclx");
+                        for code in [colour.primaries, colour.transfer, colour.matrix] {
+                            put_u16(out, u16::from(code));
+                        }
+                        out.push(u8::from(colour.full_range) << 7);
+                    });
                 }
                 if sar.0 != sar.1 && sar.0 > 0 && sar.1 > 0 {
                     write_box(out, b"pasp", |out| {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use nova_core::media::Media;
+use nova_core::media::{DynamicRange, Media};
 
 use super::iframes;
 use crate::captioned;
@@ -80,13 +80,18 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>], added: &[captioned::Capti
             average: high.average.max(rate.average),
         })
     };
+    // Where all is standard, nothing has to be said (RFC 8216bis 4.4.6.2).
+    let is_high_range = videos
+        .iter()
+        .any(|(_, view)| view.track.media.dynamic_range() != DynamicRange::Sdr);
+    let range = |media| if is_high_range { video_range(media) } else { "" };
     for (rendition, view) in &videos {
         if codecs.is_empty() {
             variant(
                 &mut out,
                 rendition.bit_rate(),
                 &view.track.codec_string,
-                Some((rendition, &view.track.media)),
+                Some((rendition, &view.track.media, range(&view.track.media))),
                 None,
                 (captions, subtitles),
             );
@@ -99,7 +104,7 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>], added: &[captioned::Capti
                 average: own.average + sound.average,
             };
             let both = format!("{},{codec}", view.track.codec_string);
-            let picture = Some((*rendition, &view.track.media));
+            let picture = Some((*rendition, &view.track.media, range(&view.track.media)));
             variant(&mut out, rate, &both, picture, Some(group), (captions, subtitles));
             let _infallible = writeln!(out, "{id}/{}.m3u8", rendition.name);
         }
@@ -108,10 +113,11 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>], added: &[captioned::Capti
         if let (Some(rate), Media::Video { width, height, .. }) = (iframes::bit_rate(view), &view.track.media) {
             let _infallible = writeln!(
                 out,
-                "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={width}x{height},URI=\"{id}/{}{}.m3u8\"",
+                "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",RESOLUTION={width}x{height}{},URI=\"{id}/{}{}.m3u8\"",
                 rate.peak,
                 rate.average,
                 view.track.codec_string,
+                range(&view.track.media),
                 rendition.name,
                 iframes::SUFFIX,
             );
@@ -127,11 +133,19 @@ pub fn render(id: &str, renditions: &[Arc<Rendition>], added: &[captioned::Capti
     out
 }
 
+fn video_range(media: &Media) -> &'static str {
+    match media.dynamic_range() {
+        DynamicRange::Sdr => ",VIDEO-RANGE=SDR",
+        DynamicRange::Hlg => ",VIDEO-RANGE=HLG",
+        DynamicRange::Pq => ",VIDEO-RANGE=PQ",
+    }
+}
+
 fn variant(
     out: &mut String,
     rate: BitRate,
     codecs: &str,
-    video: Option<(&Arc<Rendition>, &Media)>,
+    video: Option<(&Arc<Rendition>, &Media, &str)>,
     group: Option<usize>,
     (captions, subtitles): (Captions, bool),
 ) {
@@ -141,8 +155,8 @@ fn variant(
         rate.peak.max(1),
         rate.average.max(1)
     );
-    if let Some((rendition, Media::Video { width, height, .. })) = video {
-        let _infallible = write!(out, ",RESOLUTION={width}x{height}");
+    if let Some((rendition, Media::Video { width, height, .. }, range)) = video {
+        let _infallible = write!(out, ",RESOLUTION={width}x{height}{range}");
         if let Some((numerator, denominator)) = rendition.frame_rate() {
             let millis = (u64::from(numerator) * 1000 + u64::from(denominator) / 2) / u64::from(denominator);
             let _infallible = write!(out, ",FRAME-RATE={}.{:03}", millis / 1000, millis % 1000);

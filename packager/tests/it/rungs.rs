@@ -17,6 +17,7 @@ fn rung(level: u8) -> Arc<Track> {
         height: 360,
         sar: (1, 1),
         frame_rate: None,
+        colour: None,
     };
     Arc::new(Track {
         id: RUNG,

@@ -27,6 +27,7 @@ pub(crate) fn video(level: u8) -> Arc<Track> {
         height: 720,
         sar: (1, 1),
         frame_rate: None,
+        colour: None,
     };
     let config = Bytes::copy_from_slice(&[1, 0x64, 0, level, 0xff, 0xe0, 0]);
     Arc::new(Track {

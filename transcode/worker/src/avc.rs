@@ -61,6 +61,7 @@ mod tests {
         height: 16,
         sar: (1, 1),
         frame_rate: None,
+        colour: None,
     };
 
     #[test]

@@ -14,8 +14,8 @@ use anyhow::Context;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
-use gstreamer_video::UpstreamForceKeyUnitEvent;
-use nova_core::media::{Codec, Frame, Media, Track, TrackId, rescale};
+use gstreamer_video::{UpstreamForceKeyUnitEvent, VideoColorRange, VideoColorimetry};
+use nova_core::media::{Codec, Colour, Frame, Media, Track, TrackId, rescale};
 use nova_transcode::wire::{FileStart, Reply, RungStart, SoundStart, Start};
 
 use crate::gate::{GRID_SLACK, Gate, Keys, Verdict};
@@ -501,6 +501,7 @@ impl Ladder {
                     frame_rate: shared
                         .frame_rate
                         .map(|(count, seconds)| (count, seconds.saturating_mul(divisor))),
+                    colour: colour(sample),
                 };
                 if let Some(track) = avc::track(rung.track, shared.timescale, &record, media) {
                     shared.server.send(&Reply::Track {
@@ -710,6 +711,19 @@ fn sound_format(source: &Track) -> (u32, u8) {
 fn codec_data(sample: &gst::Sample) -> Option<Vec<u8>> {
     let data = sample.caps()?.structure(0)?.get::<gst::Buffer>("codec_data").ok()?;
     Some(data.map_readable().ok()?.to_vec())
+}
+
+/// What the encoder was told of its pictures' colours, and has told in its parameter sets.
+fn colour(sample: &gst::Sample) -> Option<Colour> {
+    let stated = sample.caps()?.structure(0)?.get::<String>("colorimetry").ok()?;
+    let colorimetry: VideoColorimetry = stated.parse().ok()?;
+    let code = |code: u32| u8::try_from(code).unwrap_or(Colour::UNSPECIFIED);
+    Some(Colour {
+        primaries: code(colorimetry.primaries().to_iso()),
+        transfer: code(colorimetry.transfer().to_iso()),
+        matrix: code(colorimetry.matrix().to_iso()),
+        full_range: colorimetry.range() == VideoColorRange::Range0_255,
+    })
 }
 
 /// Running time, whether it is a keyframe, and the bytes.

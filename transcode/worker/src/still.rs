@@ -88,6 +88,7 @@ mod tests {
             height,
             sar,
             frame_rate: None,
+            colour: None,
         };
         assert_eq!(size(&media(1920, 1080, (1, 1)), 640), Some((640, 360)));
         assert_eq!(size(&media(720, 576, (64, 45)), 640), Some((640, 360)));

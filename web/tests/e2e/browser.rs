@@ -106,6 +106,11 @@ fn hls_js_and_shaka_go_up_and_down_the_ladder() {
 }
 
 #[test]
+fn conformance_81_shaka_and_dash_js_patch_the_manifest_of_an_hour() {
+    passes_with("browser/patches.test.mjs", &[("NOVA_LIVE__DVR_S", "3600")]);
+}
+
+#[test]
 fn the_watch_page_plays() {
     passes("browser/playing.test.mjs");
 }

@@ -22,6 +22,64 @@ fn whole(server: &Server, rendition: &Rendition) -> Media {
     Media::parse(&server.text(&rendition.path(&rendition.file)))
 }
 
+/// Light and colour of the first video stream as ffprobe finds them.
+fn colours(url: &str) -> String {
+    let entries = "stream=pix_fmt,color_range,color_space,color_transfer,color_primaries";
+    let mut command = Command::new("ffprobe");
+    command.args([
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-of",
+        "default=nk=1:nw=1",
+        "-show_entries",
+        entries,
+        url,
+    ]);
+    // HLS has its streams twice: alone, and as those of a program.
+    let said = String::from_utf8_lossy(&clip::run(&mut command).stdout).into_owned();
+    said.lines().take(5).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn pictures_brighter_than_usual_say_so_and_so_do_their_rungs() {
+    let server = Server::start(&[&[("NOVA_TRANSCODE__LADDER", "120p:200k")], ENDS_SOON].concat());
+    let folder = tempfile::tempdir().expect("a folder");
+    let codes = "colorprim=bt2020:colormatrix=bt2020nc:range=limited";
+    std::thread::scope(|scope| {
+        for (stream, transfer, range) in [("pq", "smpte2084", "PQ"), ("hlg", "arib-std-b67", "HLG")] {
+            let (server, folder) = (&server, folder.path());
+            scope.spawn(move || {
+                let options = format!(
+                    "-c:v libx265 -preset ultrafast -x265-params keyint=30:min-keyint=30:bframes=0:log-level=none:pools=none:{codes}:transfer={transfer} \
+                     -pix_fmt yuv420p10le -tag:v hvc1 -c:a aac -b:a 64k"
+                );
+                let clip = clip::make(ffmpeg_enhanced(), folder, &format!("{stream}.mp4"), 5, &options);
+                let url = format!("{}/{stream}", server.rtmp);
+                Publisher::enhanced_file(&clip, &url).finish(std::time::Duration::from_secs(5));
+                server.until_status(stream, "ended", 20);
+                let list = server.text(&format!("/live/{stream}/master.m3u8"));
+                let pictures = list.lines().filter(|line| line.contains("RESOLUTION="));
+                assert!(pictures.clone().count() >= 4, "source and rung, each with I-frames: {list}");
+                for line in pictures {
+                    assert!(line.contains(&format!("VIDEO-RANGE={range}")), "{list}");
+                }
+                for (file, depth) in [("v0.m3u8", "yuv420p10le"), ("120p.m3u8", "yuv420p")] {
+                    let renditions = Rendition::all(stream, &list);
+                    let rendition = named(&renditions, file);
+                    let found = colours(&server.url(&rendition.path(&rendition.file)));
+                    assert_eq!(found, format!("{depth} tv bt2020nc {transfer} bt2020"), "{file}");
+                }
+                let manifest = server.text(&format!("/live/{stream}/manifest.mpd"));
+                let code = if range == "PQ" { 16 } else { 18 };
+                let property = format!("cicp:TransferCharacteristics\" value=\"{code}\"");
+                assert_eq!(manifest.matches(&property).count(), 2, "a set for each codec: {manifest}");
+            });
+        }
+    });
+}
+
 fn times(packets: &[Packet]) -> Vec<i64> {
     let mut times: Vec<i64> = packets
         .iter()

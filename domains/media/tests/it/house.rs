@@ -482,6 +482,7 @@ impl House {
                 height: 360,
                 sar: (1, 1),
                 frame_rate: None,
+                colour: None,
             },
         });
         for n in 0..90_i64 {

@@ -78,6 +78,7 @@ pub(crate) fn clip(dir: &Path, name: &str, arguments: &str) -> Clip {
             height: field("height").parse().unwrap(),
             sar: (1, 1),
             frame_rate: None,
+            colour: None,
         }
     } else {
         Media::Audio {

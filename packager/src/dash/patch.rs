@@ -1,0 +1,253 @@
+//! MPD patches (ISO/IEC 23009-1 5.15, conformance 81): what turns one manifest into a later one, as XML Patch operations (RFC 5261). A player
+//! with hours of segments in its manifest asks for this every second instead of for all of it.
+//!
+//! Both manifests are ones that [`super::mpd`] has printed. Elements are found again by their `id`, or by being the only ones of their name.
+//! What is too different is replaced as a whole, so a patch is never wrong, only longer than it could be.
+
+use std::fmt::Write;
+
+use nova_core::clock::Timestamp;
+use roxmltree::{Document, Node};
+
+/// The least window, in seconds, whose manifests are long enough to be worth it.
+pub const LONG_WINDOW_S: u32 = 1800;
+/// For how long after it was published a manifest can be patched; players take a whole one then.
+pub const LIFE_S: u32 = 30;
+
+/// The operations that turn `old` into `new`; `None` where they are not manifests of one presentation.
+pub fn render(old: &str, new: &str) -> Option<String> {
+    let (old, new) = (Document::parse(old).ok()?, Document::parse(new).ok()?);
+    let (old, new) = (old.root_element(), new.root_element());
+    let id = old.attribute("id")?;
+    if new.attribute("id") != Some(id) {
+        return None;
+    }
+    let mut out = String::with_capacity(2048);
+    let _infallible = writeln!(
+        out,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Patch xmlns=\"urn:mpeg:dash:schema:mpd-patch:2020\" mpdId=\"{}\" originalPublishTime=\"{}\" publishTime=\"{}\">",
+        Escaped(id),
+        old.attribute("publishTime")?,
+        new.attribute("publishTime")?,
+    );
+    let head = out.len();
+    element(&mut out, "/MPD", old, new);
+    out.push_str("</Patch>\n");
+    // With all of it new, the manifest itself is shorter.
+    (!out[head..].starts_with("  <replace sel=\"/MPD\">")).then_some(out)
+}
+
+/// Where a manifest that was published then can be patched from, for its `PatchLocation`.
+pub(crate) fn location(published: Timestamp) -> String {
+    format!("patch.mpd?publishTime={}", published.to_rfc3339_millis())
+}
+
+/// The time of publishing in the query of a [`location`].
+pub(crate) fn published(query: Option<&str>) -> Option<&str> {
+    let time = query?.split('&').find_map(|pair| pair.strip_prefix("publishTime="))?;
+    (time.len() < 40).then_some(time)
+}
+
+/// What turns `old` at `path` into `new`, which has its name and `id`.
+fn element(out: &mut String, path: &str, old: Node<'_, '_>, new: Node<'_, '_>) {
+    if old.has_tag_name("SegmentTimeline") {
+        attributes(out, path, old, new);
+        return timeline(out, path, old, new);
+    }
+    let (before, after) = (children(old), children(new));
+    let same_text = !before.is_empty() || !after.is_empty() || old.text() == new.text();
+    let (Some(before), Some(after), true) = (keyed(&before), keyed(&after), same_text) else {
+        return replace(out, path, new);
+    };
+    // What both have must be in one order.
+    let common = |keys: &[(String, Node<'_, '_>)], other: &[(String, Node<'_, '_>)]| -> Vec<String> {
+        let both = keys
+            .iter()
+            .filter(|(key, _)| other.iter().any(|(there, _)| there == key));
+        both.map(|(key, _)| key.clone()).collect()
+    };
+    if common(&before, &after) != common(&after, &before) {
+        return replace(out, path, new);
+    }
+    attributes(out, path, old, new);
+    for (key, _) in before
+        .iter()
+        .filter(|(key, _)| !after.iter().any(|(there, _)| there == key))
+    {
+        let _infallible = writeln!(out, "  <remove sel=\"{path}/{key}\"/>");
+    }
+    let mut last: Option<&str> = None;
+    for (key, child) in &after {
+        match before.iter().find(|(there, _)| there == key) {
+            Some((_, old)) => element(out, &format!("{path}/{key}"), *old, *child),
+            None => {
+                let _infallible = match last {
+                    Some(last) => write!(out, "  <add sel=\"{path}/{last}\" pos=\"after\">"),
+                    None => write!(out, "  <add sel=\"{path}\" pos=\"prepend\">"),
+                };
+                print(out, *child);
+                out.push_str("</add>\n");
+            }
+        }
+        last = Some(key);
+    }
+}
+
+fn children<'a, 'input>(node: Node<'a, 'input>) -> Vec<Node<'a, 'input>> {
+    node.children().filter(Node::is_element).collect()
+}
+
+/// Each with the step of a path that leads to it; `None` where that is not one element.
+fn keyed<'a, 'input>(nodes: &[Node<'a, 'input>]) -> Option<Vec<(String, Node<'a, 'input>)>> {
+    let keys = nodes.iter().map(|node| {
+        let name = node.tag_name().name();
+        let key = match node.attribute("id") {
+            // Quotes of both kinds have no place in a path, and none in an id of ours.
+            Some(id) if id.contains(['\'', '"', '&', '<', '/', '[']) => return None,
+            Some(id) => format!("{name}[@id='{id}']"),
+            None => name.to_owned(),
+        };
+        Some((key, *node))
+    });
+    let keys: Vec<_> = keys.collect::<Option<_>>()?;
+    let is_unique = |(key, node): &(String, Node<'_, '_>)| {
+        let alike = nodes.iter().filter(|other| other.tag_name() == node.tag_name());
+        match node.attribute("id") {
+            Some(_) => keys.iter().filter(|(other, _)| other == key).count() == 1,
+            None => alike.count() == 1,
+        }
+    };
+    keys.iter().all(is_unique).then_some(keys)
+}
+
+fn attributes(out: &mut String, path: &str, old: Node<'_, '_>, new: Node<'_, '_>) {
+    for attribute in new.attributes() {
+        let (name, value) = (attribute.name(), Escaped(attribute.value()));
+        let _infallible = match old.attribute(name) {
+            Some(known) if known == attribute.value() => continue,
+            Some(_) => writeln!(out, "  <replace sel=\"{path}/@{name}\">{value}</replace>"),
+            None => writeln!(out, "  <add sel=\"{path}\" type=\"@{name}\">{value}</add>"),
+        };
+    }
+    for attribute in old.attributes().filter(|known| !new.has_attribute(known.name())) {
+        let _infallible = writeln!(out, "  <remove sel=\"{path}/@{}\"/>", attribute.name());
+    }
+}
+
+/// A run of segments: an `S` element, whose beginning may be told by the one before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Run {
+    start: i64,
+    length: i64,
+    repeat: i64,
+    /// Whether `t` is written out.
+    told: bool,
+}
+
+impl Run {
+    const fn end(&self) -> i64 {
+        self.start + self.length * (self.repeat + 1)
+    }
+
+    fn print(&self, out: &mut String) {
+        out.push_str("<S");
+        if self.told {
+            let _infallible = write!(out, " t=\"{}\"", self.start);
+        }
+        let _infallible = write!(out, " d=\"{}\"", self.length);
+        if self.repeat > 0 {
+            let _infallible = write!(out, " r=\"{}\"", self.repeat);
+        }
+        out.push_str("/>");
+    }
+}
+
+fn runs(timeline: Node<'_, '_>) -> Vec<Run> {
+    let mut next = 0;
+    let number = |node: Node<'_, '_>, name| node.attribute(name).and_then(|value| value.parse::<i64>().ok());
+    children(timeline)
+        .into_iter()
+        .map(|node| {
+            let told = number(node, "t");
+            let run = Run {
+                start: told.unwrap_or(next),
+                length: number(node, "d").unwrap_or(0),
+                repeat: number(node, "r").unwrap_or(0),
+                told: told.is_some(),
+            };
+            next = run.end();
+            run
+        })
+        .collect()
+}
+
+/// Segments go at the front and come at the end. Whole `S` elements are exchanged: players take a single attribute for text.
+fn timeline(out: &mut String, path: &str, old: Node<'_, '_>, new: Node<'_, '_>) {
+    let (before, after) = (runs(old), runs(new));
+    let first = after.first().map_or(i64::MAX, |run| run.start);
+    let gone = before.iter().take_while(|run| run.end() <= first).count();
+    for _ in 0..gone {
+        let _infallible = writeln!(out, "  <remove sel=\"{path}/S[1]\"/>");
+    }
+    let kept = &before[gone..];
+    for (position, (old, new)) in (1..).zip(kept.iter().zip(&after)) {
+        if old != new {
+            let _infallible = write!(out, "  <replace sel=\"{path}/S[{position}]\">");
+            new.print(out);
+            out.push_str("</replace>\n");
+        }
+    }
+    for position in (after.len()..kept.len()).rev() {
+        let _infallible = writeln!(out, "  <remove sel=\"{path}/S[{}]\"/>", position + 1);
+    }
+    if let Some(more) = after.get(kept.len()..).filter(|more| !more.is_empty()) {
+        let _infallible = write!(out, "  <add sel=\"{path}\">");
+        more.iter().for_each(|run| run.print(out));
+        out.push_str("</add>\n");
+    }
+}
+
+fn replace(out: &mut String, path: &str, new: Node<'_, '_>) {
+    // Some players take a step without a condition for "behind the last one".
+    let first = if path.ends_with(']') || path == "/MPD" {
+        ""
+    } else {
+        "[1]"
+    };
+    let _infallible = write!(out, "  <replace sel=\"{path}{first}\">");
+    print(out, new);
+    out.push_str("</replace>\n");
+}
+
+fn print(out: &mut String, node: Node<'_, '_>) {
+    let name = node.tag_name().name();
+    let _infallible = write!(out, "<{name}");
+    for attribute in node.attributes() {
+        let _infallible = write!(out, " {}=\"{}\"", attribute.name(), Escaped(attribute.value()));
+    }
+    out.push('>');
+    let inside = children(node);
+    if inside.is_empty() {
+        let _infallible = write!(out, "{}", Escaped(node.text().unwrap_or_default().trim()));
+    }
+    inside.into_iter().for_each(|child| print(out, child));
+    let _infallible = write!(out, "</{name}>");
+}
+
+/// Text as content or attribute (XML 1.0 2.4).
+struct Escaped<'a>(&'a str);
+
+impl std::fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
