@@ -49,7 +49,7 @@ impl Runtimes {
 }
 
 /// How long a worker that has run out of work lets events gather before it asks for them.
-const GATHER: Duration = Duration::from_millis(4);
+const GATHER: Duration = Duration::from_millis(3);
 
 /// Encoders send some seventy messages a second each, and waking for every one costs more than reading it. A worker about to sleep waits
 /// [`GATHER`] first and then takes what all of its sockets have: fewer wake-ups, for a millisecond of delay on average.

@@ -497,23 +497,23 @@ impl Stream {
         text
     }
 
-    /// What turns the MPD of the query's time into the present one, when that is still known (conformance 81).
+    /// What turns the MPD of the query's time into the present one (conformance 81).
     fn patch(&self, timing: Timing, query: Option<&str>) -> Option<Arc<Text>> {
         let from = patch::published(query)?;
         let newest = self.manifest(timing);
+        let plain = |text: &Text| String::from_utf8_lossy(&text.plain).into_owned();
+        let text = |made: String| Arc::new(Text::new(TextKind::MpdPatch, made.into(), newest.target, newest.ended));
         let mut manifests = self.published();
-        let old = manifests
-            .0
-            .iter_mut()
-            .find(|old| old.time.to_rfc3339_millis() == from)?;
+        let Some(old) = manifests.0.iter_mut().find(|old| old.time.to_rfc3339_millis() == from) else {
+            return patch::unfit(&plain(&newest)).map(text);
+        };
         if let Some((tag, text)) = &old.patch
             && *tag == newest.tag
         {
             return Some(Arc::clone(text));
         }
-        let text = |text: &Text| String::from_utf8_lossy(&text.plain).into_owned();
-        let made = patch::render(&text(&old.text), &text(&newest))?;
-        let made = Arc::new(Text::new(TextKind::MpdPatch, made.into(), newest.target, newest.ended));
+        let (before, after) = (plain(&old.text), plain(&newest));
+        let made = text(patch::render(&before, &after).or_else(|| patch::unfit(&after))?);
         old.patch = Some((newest.tag, Arc::clone(&made)));
         Some(made)
     }

@@ -2,7 +2,8 @@
 //! with hours of segments in its manifest asks for this every second instead of for all of it.
 //!
 //! Both manifests are ones that [`super::mpd`] has printed. Elements are found again by their `id`, or by being the only ones of their name.
-//! What is too different is replaced as a whole, so a patch is never wrong, only longer than it could be.
+//! Between the two, segments may have come and gone, Periods too, and values may have changed. Where a Period has got another rendition there is no
+//! patch, since players (Shaka 5) cannot apply it: they are told to take the whole manifest.
 
 use std::fmt::Write;
 
@@ -14,7 +15,7 @@ pub const LONG_WINDOW_S: u32 = 1800;
 /// For how long after it was published a manifest can be patched; players take a whole one then.
 pub const LIFE_S: u32 = 30;
 
-/// The operations that turn `old` into `new`; `None` where they are not manifests of one presentation.
+/// The operations that turn `old` into `new`; `None` where players could not follow.
 pub fn render(old: &str, new: &str) -> Option<String> {
     let (old, new) = (Document::parse(old).ok()?, Document::parse(new).ok()?);
     let (old, new) = (old.root_element(), new.root_element());
@@ -22,19 +23,29 @@ pub fn render(old: &str, new: &str) -> Option<String> {
     if new.attribute("id") != Some(id) {
         return None;
     }
+    let (from, to) = (old.attribute("publishTime")?, new.attribute("publishTime")?);
+    let mut out = head(id, from, to);
+    element(&mut out, "/MPD", old, new)?;
+    out.push_str("</Patch>\n");
+    Some(out)
+}
+
+/// A patch of no manifest that a player may have: it takes the whole one then. An error would make some try again and again.
+pub fn unfit(new: &str) -> Option<String> {
+    let new = Document::parse(new).ok()?;
+    let new = new.root_element();
+    let (id, published) = (new.attribute("id")?, new.attribute("publishTime")?);
+    Some(head(id, published, published) + "</Patch>\n")
+}
+
+fn head(id: &str, from: &str, to: &str) -> String {
     let mut out = String::with_capacity(2048);
     let _infallible = writeln!(
         out,
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Patch xmlns=\"urn:mpeg:dash:schema:mpd-patch:2020\" mpdId=\"{}\" originalPublishTime=\"{}\" publishTime=\"{}\">",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Patch xmlns=\"urn:mpeg:dash:schema:mpd-patch:2020\" mpdId=\"{}\" originalPublishTime=\"{from}\" publishTime=\"{to}\">",
         Escaped(id),
-        old.attribute("publishTime")?,
-        new.attribute("publishTime")?,
     );
-    let head = out.len();
-    element(&mut out, "/MPD", old, new);
-    out.push_str("</Patch>\n");
-    // With all of it new, the manifest itself is shorter.
-    (!out[head..].starts_with("  <replace sel=\"/MPD\">")).then_some(out)
+    out
 }
 
 /// Where a manifest that was published then can be patched from, for its `PatchLocation`.
@@ -48,39 +59,40 @@ pub(crate) fn published(query: Option<&str>) -> Option<&str> {
     (time.len() < 40).then_some(time)
 }
 
-/// What turns `old` at `path` into `new`, which has its name and `id`.
-fn element(out: &mut String, path: &str, old: Node<'_, '_>, new: Node<'_, '_>) {
-    if old.has_tag_name("SegmentTimeline") {
-        attributes(out, path, old, new);
-        return timeline(out, path, old, new);
-    }
-    let (before, after) = (children(old), children(new));
-    let same_text = !before.is_empty() || !after.is_empty() || old.text() == new.text();
-    let (Some(before), Some(after), true) = (keyed(&before), keyed(&after), same_text) else {
-        return replace(out, path, new);
-    };
-    // What both have must be in one order.
-    let common = |keys: &[(String, Node<'_, '_>)], other: &[(String, Node<'_, '_>)]| -> Vec<String> {
-        let both = keys
-            .iter()
-            .filter(|(key, _)| other.iter().any(|(there, _)| there == key));
-        both.map(|(key, _)| key.clone()).collect()
-    };
-    if common(&before, &after) != common(&after, &before) {
-        return replace(out, path, new);
-    }
+/// What turns `old` at `path` into `new`, which has its name and `id`; `None` where players could not follow.
+fn element(out: &mut String, path: &str, old: Node<'_, '_>, new: Node<'_, '_>) -> Option<()> {
     attributes(out, path, old, new);
-    for (key, _) in before
-        .iter()
-        .filter(|(key, _)| !after.iter().any(|(there, _)| there == key))
-    {
+    if old.has_tag_name("SegmentTimeline") {
+        timeline(out, path, old, new);
+        return Some(());
+    }
+    let (before, after) = (keyed(&children(old))?, keyed(&children(new))?);
+    if before.is_empty() && after.is_empty() && old.text() != new.text() {
+        return None;
+    }
+    let at = |keys: &[(String, Node<'_, '_>)], key: &str| keys.iter().position(|(there, _)| there == key);
+    for (key, child) in before.iter().filter(|(key, _)| at(&after, key).is_none()) {
+        may_come_and_go(*child)?;
         let _infallible = writeln!(out, "  <remove sel=\"{path}/{key}\"/>");
     }
-    let mut last: Option<&str> = None;
+    let (mut last, mut passed): (Option<&str>, _) = (None, None);
     for (key, child) in &after {
-        match before.iter().find(|(there, _)| there == key) {
-            Some((_, old)) => element(out, &format!("{path}/{key}"), *old, *child),
+        match at(&before, key).map(|index| (index, before[index].1)) {
+            // What both have must be in one order.
+            Some((index, _)) if passed >= Some(index) => return None,
+            Some((index, old)) => {
+                passed = Some(index);
+                if !child.has_tag_name("PatchLocation") {
+                    element(out, &format!("{path}/{key}"), old, *child)?;
+                } else if old.text() != child.text() {
+                    // Some players take a step without a condition for "behind the last one".
+                    let _infallible = write!(out, "  <replace sel=\"{path}/{key}[1]\">");
+                    print(out, *child);
+                    out.push_str("</replace>\n");
+                }
+            }
             None => {
+                may_come_and_go(*child)?;
                 let _infallible = match last {
                     Some(last) => write!(out, "  <add sel=\"{path}/{last}\" pos=\"after\">"),
                     None => write!(out, "  <add sel=\"{path}\" pos=\"prepend\">"),
@@ -91,6 +103,19 @@ fn element(out: &mut String, path: &str, old: Node<'_, '_>, new: Node<'_, '_>) {
         }
         last = Some(key);
     }
+    Some(())
+}
+
+/// Periods do, and at the end of a broadcast what is of use to live players only.
+fn may_come_and_go(node: Node<'_, '_>) -> Option<()> {
+    let names = [
+        "Period",
+        "PatchLocation",
+        "ServiceDescription",
+        "ProducerReferenceTime",
+        "UTCTiming",
+    ];
+    names.contains(&node.tag_name().name()).then_some(())
 }
 
 fn children<'a, 'input>(node: Node<'a, 'input>) -> Vec<Node<'a, 'input>> {
@@ -205,18 +230,6 @@ fn timeline(out: &mut String, path: &str, old: Node<'_, '_>, new: Node<'_, '_>) 
         more.iter().for_each(|run| run.print(out));
         out.push_str("</add>\n");
     }
-}
-
-fn replace(out: &mut String, path: &str, new: Node<'_, '_>) {
-    // Some players take a step without a condition for "behind the last one".
-    let first = if path.ends_with(']') || path == "/MPD" {
-        ""
-    } else {
-        "[1]"
-    };
-    let _infallible = write!(out, "  <replace sel=\"{path}{first}\">");
-    print(out, new);
-    out.push_str("</replace>\n");
 }
 
 fn print(out: &mut String, node: Node<'_, '_>) {

@@ -190,18 +190,21 @@ fn conformance_81_a_manifest_of_hours_can_be_patched_and_one_of_seconds_cannot()
         patch.len(),
         long.len()
     );
-    // Seconds later it is not remembered any more; what never was is not known.
+    // Seconds later it is not remembered any more; what never was is not known. A player is told of another manifest then, and takes the whole one.
     for second in 1222..1242 {
         live.run(second * 1000, second * 1000 + 1000, 60, &[VIDEO, AUDIO]);
         live.get("manifest.mpd", None);
     }
-    for query in [
-        Some(format!("publishTime={time}")),
-        Some("publishTime=".into()),
-        Some("publishTime".into()),
-        None,
-    ] {
-        assert_eq!(live.get("patch.mpd", query.as_deref()), "404", "{query:?}");
+    for query in [format!("publishTime={time}"), "publishTime=".into()] {
+        let newest = published(&live.get("manifest.mpd", None));
+        let patch = live.get("patch.mpd", Some(&query));
+        assert!(
+            patch.contains(&format!("originalPublishTime=\"{newest}\"")) && !patch.contains("sel="),
+            "{patch}"
+        );
+    }
+    for query in [Some("publishTime"), None] {
+        assert_eq!(live.get("patch.mpd", query), "404", "{query:?}");
     }
     let mut short = stream(CONFIG);
     short.run(0, 20_000, 60, &[VIDEO, AUDIO]);
@@ -221,6 +224,24 @@ fn conformance_81_the_last_patch_makes_the_manifest_static() {
         "{after}"
     );
     assert_eq!(apply(&before, &patch), Element::document(&after));
+}
+
+#[test]
+fn a_rendition_that_comes_later_is_told_by_the_whole_manifest() {
+    let mut live = Live::new(LONG);
+    live.epoch(&[video(0x1f), audio()], 0, false);
+    live.run(0, 4_000, 60, &[VIDEO]);
+    let before = live.get("manifest.mpd", None);
+    assert!(!before.contains("contentType=\"audio\""), "{before}");
+    live.run(4_000, 8_000, 60, &[VIDEO, AUDIO]);
+    let after = live.get("manifest.mpd", None);
+    assert!(after.contains("contentType=\"audio\""), "{after}");
+    assert_eq!(render(&before, &after), None);
+    let patch = live.get("patch.mpd", Some(&format!("publishTime={}", published(&before))));
+    assert!(
+        patch.contains(&format!("originalPublishTime=\"{}\"", published(&after))) && !patch.contains("sel="),
+        "{patch}"
+    );
 }
 
 /// A manifest with what differs between two of one presentation.
@@ -268,7 +289,7 @@ proptest! {
         };
         let (first, second) = (unique(first), unique(second));
         let (old, new) = (manifest(1, &first, patchable.0), manifest(2, &second, patchable.1));
-        // In another order, nothing can be kept: players take the whole one then.
+        // Periods in another order: players take the whole one then.
         if let Some(patch) = render(&old, &new) {
             prop_assert_eq!(apply(&old, &patch), Element::document(&new));
         }

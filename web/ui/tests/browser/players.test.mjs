@@ -43,6 +43,25 @@ for (const [player, manifest] of [
   });
 }
 
+test('Shaka shows I-frames while it runs through a broadcast (conformance 57)', { skip: !REAL && 'the stand-in has no lists of them' }, async () => {
+  const page = await players.open('shaka', `${origin.url}/live/${origin.name}/master.m3u8`);
+  const asked = [];
+  page.page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  await page.firstFrame(25_000);
+  await page.page.waitForFunction(() => video.seekable.end(0) - video.seekable.start(0) > 12, null, { timeout: 25_000 });
+  await page.page.evaluate(() => (video.currentTime = video.seekable.start(0) + 1));
+  await page.page.waitForFunction(() => !video.seeking && video.readyState >= 3);
+  const before = await page.stats();
+  await page.page.evaluate(() => window.player.trick(4));
+  await page.page.waitForFunction((from) => video.currentTime > from + 5, before.currentTime, { timeout: 10_000 });
+  assert.ok(asked.some((path) => path.endsWith('-iframes.m3u8')), asked.slice(-20).join(' '));
+  await page.page.evaluate(() => window.player.trick(1));
+  const { frames } = await page.stats();
+  await page.page.waitForFunction((shown) => video.getVideoPlaybackQuality().totalVideoFrames > shown + 60, frames, { timeout: 15_000 });
+  assert.deepEqual((await page.stats()).errors.filter((error) => error.fatal), []);
+  await page.close();
+});
+
 test('every player goes on by itself when the broadcaster comes back', { skip: !REAL && 'the stand-in serves no DASH' }, async () => {
   const pages = await Promise.all(
     [['hls', 'master.m3u8'], ['shaka', 'manifest.mpd'], ['dash', 'manifest.mpd']].map(async ([player, manifest]) => {

@@ -1,5 +1,6 @@
 // A viewer opens a stream that is on air.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { launchChromium } from '../chromium.mjs';
@@ -63,6 +64,22 @@ test('the home page lists the stream and leads to it and back', async () => {
   await card.waitFor();
   assert.equal(await page.evaluate(() => window.__nova), undefined, 'leaving the page ends its player');
   assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('a card on the home page gets its still when there is one, and then newer ones', { skip: !REAL && 'the stand-in has no stills' }, async () => {
+  const { page, close } = await openPage(browser, DESKTOP, { quiet404: true });
+  const stills = [];
+  page.on('response', async (response) => {
+    if (new URL(response.url()).pathname !== `/live/${origin.name}/thumbnail.jpg` || response.status() !== 200) return;
+    stills.push(createHash('sha256').update(await response.body()).digest('hex'));
+  });
+  await page.goto(origin.url);
+  const still = page.locator(`a[href="/watch/${origin.name}"] img`).first();
+  await still.waitFor({ timeout: 30_000 });
+  await page.waitForFunction((name) => document.querySelector(`a[href="/watch/${name}"] img`)?.naturalWidth > 0, origin.name, { timeout: 30_000 });
+  for (let i = 0; i < 120 && new Set(stills).size < 2; i++) await page.waitForTimeout(250);
+  assert.ok(new Set(stills).size >= 2, `another still within half a minute: ${stills}`);
   await close();
 });
 
