@@ -135,7 +135,7 @@ pub struct CdnConfig {
     pub cloudfront: CloudFrontConfig,
 }
 
-/// Amazon CloudFront's signatures.
+/// Amazon CloudFront's signatures and invalidations.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct CloudFrontConfig {
@@ -143,6 +143,11 @@ pub struct CloudFrontConfig {
     pub key_pair_id: String,
     /// PEM file of the RSA private key (2048 bits), PKCS#1 or PKCS#8; as many as there are ids, separated by commas.
     pub private_key_file: String,
+    /// Id of the distribution, whose caches forget what is deleted, replaced or made private; empty asks nobody for that. Credentials come from the
+    /// standard AWS chain.
+    pub distribution_id: String,
+    /// `http://HOST` of another server that speaks CloudFront's control API; empty is Amazon's.
+    pub endpoint: String,
 }
 
 /// The database's connections.
@@ -648,6 +653,20 @@ impl CdnConfig {
             return Err(wrong(
                 "cdn.cloudfront.private_key_file",
                 "each key pair id needs its file",
+            ));
+        }
+        let CloudFrontConfig {
+            distribution_id,
+            endpoint,
+            ..
+        } = &self.cloudfront;
+        if distribution_id.len() > 64 || !distribution_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(wrong("cdn.cloudfront.distribution_id", "must be letters and digits"));
+        }
+        if !endpoint.is_empty() && !is_web_address(endpoint) {
+            return Err(wrong(
+                "cdn.cloudfront.endpoint",
+                "must be http://HOST or https://HOST, without a login",
             ));
         }
         Ok(())

@@ -14,10 +14,10 @@ use nova_media::{Audio, Health, Live, OnAir, Video};
 use crate::library::VideoLibrary;
 use crate::live::{LiveService, LiveStream};
 use crate::pictures::Pictures;
-use crate::signing;
+use crate::{purging, signing};
 
 /// The live side as the media domain sees it.
-pub(crate) fn live(
+pub(crate) async fn live(
     hub: Arc<Hub>,
     service: Arc<LiveService>,
     library: Arc<VideoLibrary>,
@@ -26,6 +26,7 @@ pub(crate) fn live(
     ingest_url: String,
     cdn: &CdnConfig,
 ) -> anyhow::Result<Live> {
+    let purge = purging::purge(&cdn.cloudfront, clock.clone()).await;
     Ok(Live {
         hub,
         look: Arc::new(move |name| service.get(name).map(|live| describe(&live, &clock))),
@@ -35,6 +36,7 @@ pub(crate) fn live(
         ingest_url,
         media_url: cdn.base_url.clone(),
         sign: signing::signer(&cdn.cloudfront).context("cdn.cloudfront")?,
+        purge,
     })
 }
 

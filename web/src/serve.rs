@@ -104,7 +104,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
     let rtmp_socket = listener("RTMP", config.rtmp.addr)?;
     let public_url = public_url(&config, http_socket.local_addr()?);
     let ingest_url = ingest_url(&public_url, rtmp_socket.local_addr()?);
-    let live = on_air::live(
+    let live = runtimes.api().block_on(on_air::live(
         Arc::clone(&hub),
         Arc::clone(&service),
         Arc::clone(&library),
@@ -112,7 +112,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         clock.clone(),
         ingest_url,
         &config.cdn,
-    )?;
+    ))?;
     let platform = runtimes
         .api()
         .block_on(Platform::build(&config, &clock, &public_url, live))?;

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::library::Library;
 use crate::pictures::Pictures;
+use crate::purge::Purge;
 
 /// The picture of a stream on air.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -105,4 +106,6 @@ pub struct Live {
     pub media_url: String,
     /// Signs for a CDN that checks signatures; nothing where there is none.
     pub sign: Option<Arc<Sign>>,
+    /// A CDN that can be made to forget; nothing where there is none.
+    pub purge: Option<Arc<dyn Purge>>,
 }

@@ -17,6 +17,7 @@ mod server;
 mod browser;
 mod bucket;
 mod clips;
+mod cloudfront;
 mod connections;
 mod dash;
 mod delivery;

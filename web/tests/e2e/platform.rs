@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::publisher::Publisher;
 use crate::server::{Answer, Server, nova, send, until};
 
-const PASSWORD: &str = "a rather long phrase of mine";
+pub(crate) const PASSWORD: &str = "a rather long phrase of mine";
 
 /// Somebody with the API at hand.
 pub(crate) struct Person<'a> {
