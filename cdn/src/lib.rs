@@ -5,6 +5,7 @@
 //! - [`spool`]: what the bucket does not take at the moment;
 //! - [`origin`]: HTTP over `nova_core::delivery`: cache lives, entity tags, ranges, CORS, held requests;
 //! - [`cloudfront`]: signatures; [`invalidation`]: making a distribution forget;
+//! - [`path_token`]: the same as signatures for other CDNs;
 //! - [`body`]: response bodies that share the packager's bytes.
 //!
 //! Nothing here knows an account or a codec.
@@ -15,6 +16,7 @@ pub mod cloudfront;
 mod hot;
 pub mod invalidation;
 pub mod origin;
+pub mod path_token;
 pub mod s3;
 pub mod spool;
 pub mod store;
@@ -24,6 +26,7 @@ pub mod testing;
 pub use body::Body;
 pub use invalidation::CloudFront;
 pub use origin::{Origin, Viewer, What};
+pub use path_token::PathTokens;
 pub use s3::S3Store;
 pub use spool::Spool;
 pub use store::LocalStore;

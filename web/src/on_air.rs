@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use nova_core::clock::Clock;
 use nova_core::config::CdnConfig;
 use nova_core::delivery::Presentation;
@@ -35,7 +34,7 @@ pub(crate) async fn live(
         store,
         ingest_url,
         media_url: cdn.base_url.clone(),
-        sign: signing::signer(&cdn.cloudfront).context("cdn.cloudfront")?,
+        sign: signing::signer(cdn)?,
         purge,
     })
 }

@@ -4,4 +4,5 @@
 mod bucket;
 mod invalidation;
 mod outage;
+mod path_token;
 mod signing;

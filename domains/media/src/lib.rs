@@ -40,7 +40,7 @@ pub use self::caption::Caption;
 pub use self::domain::{Config, Media};
 pub use self::gate::{Decision, Gate};
 pub use self::library::{Cut, Facts, Kept, Library, MakeError, Nowhere, Opened, Videos};
-pub use self::live::{Audio, Health, Live, OnAir, Signature, Video};
+pub use self::live::{Audio, Health, Live, OnAir, Sign, Signature, Video};
 pub use self::pictures::{MadePicture, PictureError, PictureFile, PictureKind, Pictures};
 pub use self::purge::{Purge, PurgeError, Remedy};
 pub use self::token::PlaybackTokens;

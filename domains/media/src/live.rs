@@ -78,14 +78,16 @@ type Look = dyn Fn(&str) -> Option<OnAir> + Send + Sync;
 /// What a CDN takes as leave to give something out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
+    /// What the addresses that it opens begin with, up to a `/`.
+    pub base: String,
     /// For the query of an address.
     pub query: String,
     /// Names with values: the same for a player that sends cookies.
     pub cookies: Vec<(&'static str, String)>,
 }
 
-/// Signs a pattern of addresses, in which `*` stands for everything, until then (seconds since the Unix epoch).
-type Sign = dyn Fn(&str, i64) -> Option<Signature> + Send + Sync;
+/// Signs all that lies behind a base such as `https://cdn.example` in a place such as `/vod/{video}/`, until then (seconds since the Unix epoch).
+pub type Sign = dyn Fn(&str, &str, i64) -> Option<Signature> + Send + Sync;
 
 /// The live side.
 #[derive(Clone)]

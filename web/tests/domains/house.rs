@@ -97,10 +97,11 @@ pub(crate) async fn domains(context: &Context, data_dir: &std::path::Path) -> (I
         store: Arc::new(nova_cdn::LocalStore::open(&data_dir.join("media")).unwrap()),
         ingest_url: "rtmp://nova.example/live".into(),
         media_url: "https://cdn.example".into(),
-        sign: Some(Arc::new(|resource, until| {
+        sign: Some(Arc::new(|base, place, until| {
             Some(nova_media::Signature {
-                query: format!("Policy={resource}&Expires={until}"),
-                cookies: vec![("CloudFront-Policy", resource.to_owned())],
+                base: format!("{base}{place}"),
+                query: format!("Policy={place}&Expires={until}"),
+                cookies: vec![("CloudFront-Policy", place.to_owned())],
             })
         })),
         purge: Some(Arc::new(Silent)),

@@ -26,6 +26,7 @@ mod dvr;
 mod faults;
 mod images;
 mod ladder;
+mod path_tokens;
 mod platform;
 mod playlist_rules;
 mod program;
