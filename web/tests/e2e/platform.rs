@@ -203,12 +203,13 @@ fn every_operation_of_the_api_answers_as_its_description_says() {
         let mut tool = Command::new("schemathesis");
         // It keeps what it found beside where it runs.
         tool.current_dir(server.data());
+        // One worker: two threads that parse at once trip over each other in Python 3.11 (CPython issue 106905), now and then.
         tool.args([
             "run",
             &server.url("/api/openapi.json"),
             "--no-color",
             "--workers",
-            "2",
+            "1",
             "--seed",
             "1",
             "--max-examples",
