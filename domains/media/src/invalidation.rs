@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nova_core::clock::Timestamp;
-use nova_domain::db::{Engine, Error, Flag, Id, Tx};
+use nova_domain::db::{Engine, Error, Executor, Flag, Id, Tx};
 use nova_domain::outbox::Leased;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -347,6 +347,43 @@ fn short(why: &str) -> String {
     why.chars().filter(|letter| *letter != '\0').take(500).collect()
 }
 
+/// What the CDN has to do already.
+#[derive(Debug, sqlx::FromRow)]
+struct AtWork {
+    /// Batches it has not taken yet.
+    sending: i64,
+    files: i64,
+    wildcards: i64,
+    /// When the newest batch was made.
+    newest: i64,
+}
+
+impl AtWork {
+    fn room(&self, cdn: &dyn Purge) -> Room {
+        let (files, patterns) = cdn.most();
+        let left = |most: usize, used: i64| most.saturating_sub(usize::try_from(used).unwrap_or(usize::MAX));
+        Room {
+            files: left(files, self.files),
+            patterns: left(patterns, self.wildcards),
+        }
+    }
+
+    fn lets_another(&self, cdn: &dyn Purge, now: Timestamp) -> bool {
+        let room = self.room(cdn);
+        self.sending == 0 && now.0 - self.newest >= APART_MICROS && room.files + room.patterns > 0
+    }
+}
+
+async fn at_work(on: impl Executor<'_>) -> Result<AtWork, Error> {
+    Ok(sqlx::query_as(
+        "SELECT CAST(COALESCE(SUM(CASE WHEN status = 'sending' THEN 1 ELSE 0 END), 0) AS BIGINT) AS sending, CAST(COALESCE(SUM(files), 0) AS BIGINT) AS \
+         files, CAST(COALESCE(SUM(wildcards), 0) AS BIGINT) AS wildcards, (SELECT CAST(COALESCE(MAX(n.created_at), 0) AS BIGINT) FROM \
+         media_invalidation_batches n) AS newest FROM media_invalidation_batches WHERE finished_at IS NULL",
+    )
+    .fetch_one(on)
+    .await?)
+}
+
 /// Makes a batch of what waits, when there is room for one; true when it did.
 async fn form(state: &State, cdn: &dyn Purge) -> Result<bool, Error> {
     let now = state.clock.now();
@@ -361,6 +398,9 @@ async fn form(state: &State, cdn: &dyn Purge) -> Result<bool, Error> {
         metrics::gauge!("nova_cdn_invalidations_waiting").set(0);
         return Ok(false);
     }
+    if !at_work(state.db.read()).await?.lets_another(cdn, now) {
+        return Ok(false);
+    }
     let mut tx = state.db.begin().await?;
     if tx.engine() == Engine::Postgres {
         // One process at a time: what is at work must be counted together with what is begun.
@@ -373,16 +413,10 @@ async fn form(state: &State, cdn: &dyn Purge) -> Result<bool, Error> {
             return Ok(false);
         }
     }
-    let newest: i64 =
-        sqlx::query_scalar("SELECT CAST(COALESCE(MAX(created_at), 0) AS BIGINT) FROM media_invalidation_batches")
-            .fetch_one(tx.conn())
-            .await?;
-    let (sending, files, patterns): (i64, i64, i64) = sqlx::query_as(
-        "SELECT CAST(COALESCE(SUM(CASE WHEN status = 'sending' THEN 1 ELSE 0 END), 0) AS BIGINT), CAST(COALESCE(SUM(files), 0) AS BIGINT), \
-         CAST(COALESCE(SUM(wildcards), 0) AS BIGINT) FROM media_invalidation_batches WHERE finished_at IS NULL",
-    )
-    .fetch_one(tx.conn())
-    .await?;
+    let used = at_work(&mut *tx.conn()).await?;
+    if !used.lets_another(cdn, now) {
+        return Ok(false);
+    }
     let waiting: Vec<(InvalidationId, String, String, Flag)> = sqlx::query_as(
         "SELECT id, reason, paths, alone FROM media_invalidations WHERE batch_id IS NULL AND finished_at IS NULL AND available_at <= $1 \
          ORDER BY available_at, id LIMIT $2",
@@ -392,9 +426,6 @@ async fn form(state: &State, cdn: &dyn Purge) -> Result<bool, Error> {
     .fetch_all(tx.conn())
     .await?;
     metrics::gauge!("nova_cdn_invalidations_waiting").set(u32::try_from(waiting.len()).unwrap_or(u32::MAX));
-    if sending > 0 || now.0 - newest < APART_MICROS {
-        return Ok(false);
-    }
     let waiting: Vec<Wish<InvalidationId>> = waiting
         .into_iter()
         .map(|(id, reason, paths, alone)| Wish {
@@ -404,13 +435,7 @@ async fn form(state: &State, cdn: &dyn Purge) -> Result<bool, Error> {
             widens: reason != ASKED,
         })
         .collect();
-    let (most_files, most_patterns) = cdn.most();
-    let left = |most: usize, used: i64| most.saturating_sub(usize::try_from(used).unwrap_or(usize::MAX));
-    let room = Room {
-        files: left(most_files, files),
-        patterns: left(most_patterns, patterns),
-    };
-    let Some((taken, paths)) = gather(&waiting, room) else {
+    let Some((taken, paths)) = gather(&waiting, used.room(cdn)) else {
         return Ok(false);
     };
     let (batch, size) = (Id::<Batch>::new(now), paths.room());

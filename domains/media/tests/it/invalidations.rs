@@ -431,3 +431,46 @@ async fn what_ended_long_ago_is_not_kept() {
         house.watch(async |house| wishes(house, &admin).await.is_empty()).await;
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_told_for_a_day_has_failed_and_says_why() {
+    for mut house in houses_behind_a_cdn().await {
+        let admin = admin(&house).await;
+        let failure = PurgeError {
+            why: "not allowed".into(),
+            remedy: Remedy::Setup,
+        };
+        house.cdn.fails.lock().unwrap().extend(vec![failure; 1000]);
+        let id = ask(&house, &admin, &["/a"]).await;
+        let asked_at = house.clock.now();
+        house
+            .watch(async |house| {
+                house.clock.advance(Duration::from_secs(600));
+                shown(house, &admin, &id).await["status"] == "failed"
+            })
+            .await;
+        let now = shown(&house, &admin, &id).await;
+        assert_eq!(text(&now, "error"), "not allowed");
+        assert!(house.clock.now().0 - asked_at.0 > 86_400_000_000);
+        assert!(house.cdn.calls.load(Ordering::SeqCst) > 3 && house.cdn.told().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn when_very_much_waits_no_more_is_taken_from_people() {
+    for house in houses_behind_a_cdn().await {
+        let admin = admin(&house).await;
+        let mut tx = house.db.begin().await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO media_invalidations (id, reason, paths, status, created_at, available_at) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT \
+             i + 1 FROM n WHERE i < 10000) SELECT 'w' || i, 'video_deleted', '[]', 'pending', 0, 0 FROM n",
+        )
+        .execute(tx.conn())
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        let body = json!({ "paths": ["/x"] });
+        let (status, problem) = house.call(Some(&admin), "POST", "/cdn/invalidations", Some(body)).await;
+        assert_eq!(status, 503, "{problem}");
+    }
+}
