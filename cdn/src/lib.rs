@@ -4,6 +4,8 @@
 //! - [`s3`]: objects in a bucket;
 //! - [`spool`]: what the bucket does not take at the moment;
 //! - [`origin`]: HTTP over `nova_core::delivery`: cache lives, entity tags, ranges, CORS, held requests;
+//! - [`cloudfront`]: signatures; [`invalidation`]: making a distribution forget;
+//! - [`path_token`]: the same as signatures for other CDNs;
 //! - [`body`]: response bodies that share the packager's bytes.
 //!
 //! Nothing here knows an account or a codec.
@@ -12,7 +14,9 @@
 pub mod body;
 pub mod cloudfront;
 mod hot;
+pub mod invalidation;
 pub mod origin;
+pub mod path_token;
 pub mod s3;
 pub mod spool;
 pub mod store;
@@ -20,7 +24,9 @@ pub mod store;
 pub mod testing;
 
 pub use body::Body;
+pub use invalidation::CloudFront;
 pub use origin::{Origin, Viewer, What};
+pub use path_token::PathTokens;
 pub use s3::S3Store;
 pub use spool::Spool;
 pub use store::LocalStore;

@@ -50,6 +50,8 @@ pub struct Viewer {
     pub address: IpAddr,
     /// Nothing stands between a body and the viewer's socket (TLS, HTTP/2): media can go there without a copy.
     pub plain: bool,
+    /// The address carried a token that is good for what it leads to (`path_token`).
+    pub proven: bool,
 }
 
 /// What the origin router works with.
@@ -200,7 +202,8 @@ impl Origin {
             Opening::Found {
                 presentation,
                 admission,
-            } if !is_list(rest) || admission != Admission::Denied => {
+            } if !is_list(rest) || viewer.proven || admission != Admission::Denied => {
+                let admission = proven(admission, viewer);
                 self.answer(&*presentation, rest, query, headers, viewer, &admission)
                     .await
             }
@@ -221,6 +224,7 @@ impl Origin {
         } else {
             Admission::Open
         };
+        let admission = proven(admission, viewer);
         if admission == Admission::Denied {
             return self.not_found(None, 1);
         }
@@ -245,7 +249,8 @@ impl Origin {
             Reply::Text(text) => {
                 self.count_viewer(stream, headers, viewer.address);
                 match admission {
-                    Admission::Token(token) => self.private_text(&text, token),
+                    Admission::Token(token) => self.private_text(&text, Some(token)),
+                    Admission::Address => self.private_text(&text, None),
                     _ => self.text(&text, headers),
                 }
             }
@@ -283,6 +288,16 @@ impl Origin {
             }
             Reply::Busy | Reply::Wait(_) => self.busy("not there within the time a request may be held"),
         }
+    }
+
+    /// The answer to an address whose token is not good: it has ended, or was changed.
+    pub fn ended(&self) -> Response<Body> {
+        self.counters.refused.increment(1);
+        let mut response = refusal(StatusCode::FORBIDDEN, "this address has ended");
+        response
+            .headers_mut()
+            .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
     }
 
     fn busy(&self, why: &'static str) -> Response<Body> {
@@ -353,14 +368,16 @@ impl Origin {
         response
     }
 
-    /// A playlist for one viewer: the playlists it leads to carry the viewer's token on, segments and parts stay the same for everybody.
-    fn private_text(&self, text: &Text, token: &str) -> Response<Body> {
+    /// A playlist for one viewer: the playlists it leads to carry the viewer's token on, segments and parts stay the same for everybody. Behind an address
+    /// that is a proof itself nothing is carried on.
+    fn private_text(&self, text: &Text, token: Option<&str>) -> Response<Body> {
         self.counters.playlists.increment(1);
-        let body = match text.kind {
-            TextKind::Mpd | TextKind::MpdPatch => String::from_utf8_lossy(&text.plain)
+        let body = match (text.kind, token) {
+            (_, None) => text.plain.clone(),
+            (TextKind::Mpd | TextKind::MpdPatch, Some(token)) => String::from_utf8_lossy(&text.plain)
                 .replace("patch.mpd?", &format!("patch.mpd?token={token}&amp;"))
                 .into(),
-            TextKind::Multivariant | TextKind::Media { .. } => with_token(&text.plain, token),
+            (TextKind::Multivariant | TextKind::Media { .. }, Some(token)) => with_token(&text.plain, token),
         };
         self.counters.bytes.increment(body.len() as u64);
         let mut response = Response::new(Body::full(body));
@@ -455,6 +472,14 @@ async fn hold(stream: &dyn Presentation, mut reply: Reply, path: &str, query: Op
 }
 
 /// Whether a path is that of a playlist or a manifest, or of the list of small pictures.
+/// What an address proves nobody else need allow.
+fn proven(admission: Admission, viewer: Viewer) -> Admission {
+    match admission {
+        Admission::Denied if viewer.proven => Admission::Address,
+        other => other,
+    }
+}
+
 fn is_list(path: &str) -> bool {
     path.ends_with(".m3u8") || path.ends_with(".mpd") || path == "storyboard.vtt"
 }

@@ -182,7 +182,7 @@ impl S3Error {
 
 /// The clock that requests are signed by.
 #[derive(Debug)]
-struct Signing(Clock);
+pub(crate) struct Signing(pub(crate) Clock);
 
 impl TimeSource for Signing {
     fn now(&self) -> SystemTime {
@@ -644,7 +644,7 @@ impl ObjectStore for S3Store {
 }
 
 /// What the last of an error's causes says; those before it only say that there is one.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {
         last = cause;

@@ -19,6 +19,8 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::{oneshot, watch};
 
+pub mod cloudfront;
+
 /// The only access key that the server knows.
 pub const ACCESS_KEY: &str = "AKIATESTSERVER";
 /// Its secret.

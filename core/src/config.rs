@@ -133,9 +133,28 @@ pub struct CdnConfig {
     pub base_url: String,
     /// Amazon CloudFront.
     pub cloudfront: CloudFrontConfig,
+    /// Other CDNs, which check a token in the path of an address.
+    pub tokens: TokensConfig,
 }
 
-/// Amazon CloudFront's signatures.
+/// Keys that are shared with a CDN's edge.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokensConfig {
+    /// Names of keys, letters and digits, at most 16. While keys are changed: several, separated by commas; the first signs, all are good.
+    pub key_id: String,
+    /// Files with the keys, 32 to 512 characters of ASCII; as many as there are ids, separated by commas.
+    pub key_file: String,
+}
+
+impl TokensConfig {
+    /// Ids with their files, the one that signs first; `None` when they do not go together.
+    pub fn keys(&self) -> Option<Vec<(String, PathBuf)>> {
+        pairs(&self.key_id, &self.key_file)
+    }
+}
+
+/// Amazon CloudFront's signatures and invalidations.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct CloudFrontConfig {
@@ -143,6 +162,11 @@ pub struct CloudFrontConfig {
     pub key_pair_id: String,
     /// PEM file of the RSA private key (2048 bits), PKCS#1 or PKCS#8; as many as there are ids, separated by commas.
     pub private_key_file: String,
+    /// Id of the distribution, whose caches forget what is deleted, replaced or made private; empty asks nobody for that. Credentials come from the
+    /// standard AWS chain.
+    pub distribution_id: String,
+    /// `http://HOST` of another server that speaks CloudFront's control API; empty is Amazon's.
+    pub endpoint: String,
 }
 
 /// The database's connections.
@@ -650,6 +674,23 @@ impl CdnConfig {
                 "each key pair id needs its file",
             ));
         }
+        if self.tokens.keys().is_none() {
+            return Err(wrong("cdn.tokens.key_file", "each key id needs its file"));
+        }
+        let CloudFrontConfig {
+            distribution_id,
+            endpoint,
+            ..
+        } = &self.cloudfront;
+        if distribution_id.len() > 64 || !distribution_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(wrong("cdn.cloudfront.distribution_id", "must be letters and digits"));
+        }
+        if !endpoint.is_empty() && !is_web_address(endpoint) {
+            return Err(wrong(
+                "cdn.cloudfront.endpoint",
+                "must be http://HOST or https://HOST, without a login",
+            ));
+        }
         Ok(())
     }
 }
@@ -657,13 +698,18 @@ impl CdnConfig {
 impl CloudFrontConfig {
     /// Ids with their files, the one that signs first; `None` when they do not go together.
     pub fn key_pairs(&self) -> Option<Vec<(String, PathBuf)>> {
-        let list = |text: &str| -> Vec<String> {
-            let parts = text.split(',').map(|part| part.trim().to_owned());
-            parts.filter(|part| !part.is_empty()).collect()
-        };
-        let (ids, files) = (list(&self.key_pair_id), list(&self.private_key_file));
-        (ids.len() == files.len()).then(|| ids.into_iter().zip(files.into_iter().map(PathBuf::from)).collect())
+        pairs(&self.key_pair_id, &self.private_key_file)
     }
+}
+
+/// Ids with their files, of two lists with commas; `None` when one is longer.
+fn pairs(ids: &str, files: &str) -> Option<Vec<(String, PathBuf)>> {
+    let list = |text: &str| -> Vec<String> {
+        let parts = text.split(',').map(|part| part.trim().to_owned());
+        parts.filter(|part| !part.is_empty()).collect()
+    };
+    let (ids, files) = (list(ids), list(files));
+    (ids.len() == files.len()).then(|| ids.into_iter().zip(files.into_iter().map(PathBuf::from)).collect())
 }
 
 const MASK: &str = "********";

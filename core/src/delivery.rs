@@ -173,6 +173,8 @@ pub enum Admission {
     Open,
     /// It showed this token, and what the playlists lead to must carry it on: for this viewer alone.
     Token(String),
+    /// Its address proves it, and what the playlists lead to lies behind the same: for whoever has that address alone.
+    Address,
     /// No, and it need not know whether there is a stream.
     Denied,
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nova_cdn::S3Store;
+use nova_cdn::{CloudFront, S3Store};
 use nova_core::clock::{Clock, Timestamp};
 use nova_core::config::{Config, PublishAuth, StorageBackend};
 use nova_core::store::StoreError;
@@ -56,6 +56,7 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<ExitCode> {
         file_limit(),
         publishers(config),
     ];
+    findings.extend(distribution(config));
     findings.extend(transcoding(config));
     for (name, listener) in [("HTTPS", &config.https), ("RTMPS", &config.rtmps)] {
         if let (Some(addr), Some(cert), Some(key)) = (listener.addr, &listener.cert, &listener.key) {
@@ -181,6 +182,53 @@ fn store(config: &Config) -> Finding {
         Ok(Err(_elapsed)) => failed(format!("no answer within {} s", STORE_PATIENCE.as_secs())),
         Err(error) => failed(error.to_string()),
     }
+}
+
+/// Whether the distribution is there, and whether it answers by the name that playback addresses have. Nothing where none is configured.
+fn distribution(config: &Config) -> Option<Finding> {
+    let settings = &config.cdn.cloudfront;
+    if settings.distribution_id.is_empty() {
+        return None;
+    }
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let id = &settings.distribution_id;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let probed = runtime.map(|runtime| {
+        runtime.block_on(async {
+            let cloudfront = CloudFront::connect(settings, Clock::system()).await?;
+            Some(cloudfront.probe().await)
+        })
+    });
+    let failed = |why: String| {
+        Finding::Bad(
+            format!("CloudFront distribution {id}: {why}"),
+            "check NOVA_CDN__CLOUDFRONT__DISTRIBUTION_ID, __ENDPOINT, and that AWS_ACCESS_KEY_ID (or a profile, or a role) may \
+             cloudfront:GetDistribution, CreateInvalidation and GetInvalidation",
+        )
+    };
+    Some(match probed {
+        Ok(Some(Ok(found))) if !found.enabled => Finding::Bad(
+            format!("CloudFront distribution {id} is switched off"),
+            "enable it in the console, or leave NOVA_CDN__CLOUDFRONT__DISTRIBUTION_ID out",
+        ),
+        Ok(Some(Ok(found))) => {
+            let base = &config.cdn.base_url;
+            let host = base.split_once("://").map_or("", |(_, rest)| rest);
+            let host = host.split(['/', ':']).next().unwrap_or_default();
+            let names = |name: &String| name.eq_ignore_ascii_case(host);
+            if host.is_empty() || names(&found.domain) || found.aliases.iter().any(names) {
+                Finding::Good(format!("CloudFront distribution {id} can be reached: {}", found.domain))
+            } else {
+                Finding::Note(
+                    format!("CloudFront distribution {id} can be reached, and is not known as {host}"),
+                    "NOVA_CDN__BASE_URL should be its domain name or one of its aliases",
+                )
+            }
+        }
+        Ok(Some(Err(error))) => failed(error.to_string()),
+        Ok(None) => return None,
+        Err(error) => failed(error.to_string()),
+    })
 }
 
 /// Whether mail can leave: that the server's port can be reached.

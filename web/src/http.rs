@@ -17,7 +17,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use ipnet::IpNet;
-use nova_cdn::{Origin, Viewer, What};
+use nova_cdn::path_token::Opened;
+use nova_cdn::{Origin, PathTokens, Viewer, What};
 use nova_core::clock::Clock;
 use nova_core::config::HttpConfig;
 use nova_core::shutdown::Shutdown;
@@ -41,6 +42,8 @@ const VANISHED_AFTER: Duration = Duration::from_secs(60);
 /// What all connections share.
 pub(crate) struct Server {
     pub(crate) origin: Origin,
+    /// Tokens in the paths of addresses; nothing where none are configured.
+    pub(crate) tokens: Option<PathTokens>,
     pub(crate) pages: axum::Router,
     pub(crate) clock: Clock,
     pub(crate) api: Handle,
@@ -164,14 +167,18 @@ impl Server {
 
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr, tls: bool) -> Result<Response<Body>, Infallible> {
         let uri = request.uri();
-        let media = match uri.path().strip_prefix("/live/") {
+        let now = self.clock.now().0 / 1_000_000;
+        let opened = self.tokens.as_ref().and_then(|tokens| tokens.open(uri.path(), now));
+        let (path, proven) = match opened {
+            None => (uri.path(), false),
+            Some(Opened::Yes(path)) => (path, true),
+            Some(Opened::No) => return Ok(self.origin.ended().map(Body::Media)),
+        };
+        let media = match path.strip_prefix("/live/") {
             Some(path) => Some((What::Live, path)),
-            None => match uri.path().strip_prefix("/vod/") {
+            None => match path.strip_prefix("/vod/") {
                 Some(path) => Some((What::Vod, path)),
-                None => uri
-                    .path()
-                    .strip_prefix("/media/images/")
-                    .map(|path| (What::Images, path)),
+                None => path.strip_prefix("/media/images/").map(|path| (What::Images, path)),
             },
         };
         if let Some((what, path)) = media {
@@ -179,6 +186,7 @@ impl Server {
             let viewer = Viewer {
                 address,
                 plain: !tls && request.version() < Version::HTTP_2,
+                proven,
             };
             let response = self
                 .origin

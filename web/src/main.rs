@@ -21,6 +21,7 @@ mod picture;
 mod pictures;
 mod platform;
 mod publish;
+mod purging;
 mod quiet;
 mod serve;
 mod signing;

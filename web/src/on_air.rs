@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use nova_core::clock::Clock;
 use nova_core::config::CdnConfig;
 use nova_core::delivery::Presentation;
@@ -14,10 +13,10 @@ use nova_media::{Audio, Health, Live, OnAir, Video};
 use crate::library::VideoLibrary;
 use crate::live::{LiveService, LiveStream};
 use crate::pictures::Pictures;
-use crate::signing;
+use crate::{purging, signing};
 
 /// The live side as the media domain sees it.
-pub(crate) fn live(
+pub(crate) async fn live(
     hub: Arc<Hub>,
     service: Arc<LiveService>,
     library: Arc<VideoLibrary>,
@@ -26,6 +25,7 @@ pub(crate) fn live(
     ingest_url: String,
     cdn: &CdnConfig,
 ) -> anyhow::Result<Live> {
+    let purge = purging::purge(&cdn.cloudfront, clock.clone()).await;
     Ok(Live {
         hub,
         look: Arc::new(move |name| service.get(name).map(|live| describe(&live, &clock))),
@@ -34,7 +34,8 @@ pub(crate) fn live(
         store,
         ingest_url,
         media_url: cdn.base_url.clone(),
-        sign: signing::signer(&cdn.cloudfront).context("cdn.cloudfront")?,
+        sign: signing::signer(cdn)?,
+        purge,
     })
 }
 

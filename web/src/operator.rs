@@ -96,6 +96,7 @@ pub(crate) fn admin(config: &Config, act: Admin) -> anyhow::Result<()> {
                     ingest_url: String::new(),
                     media_url: String::new(),
                     sign: None,
+                    purge: None,
                 };
                 let platform = Platform::build(config, &clock, &public_url, nothing_on_air).await?;
                 let (id, token) = platform.identity.create_user(&email, &username, admin).await?;

@@ -24,7 +24,7 @@ use crate::live::LiveService;
 use crate::packaging::Means;
 use crate::platform::Platform;
 use crate::tls::Certificates;
-use crate::{admin, http, on_air, pages, storage, transcoding};
+use crate::{admin, http, on_air, pages, signing, storage, transcoding};
 
 /// How long a drain may take before the process ends all the same.
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
@@ -104,7 +104,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
     let rtmp_socket = listener("RTMP", config.rtmp.addr)?;
     let public_url = public_url(&config, http_socket.local_addr()?);
     let ingest_url = ingest_url(&public_url, rtmp_socket.local_addr()?);
-    let live = on_air::live(
+    let live = runtimes.api().block_on(on_air::live(
         Arc::clone(&hub),
         Arc::clone(&service),
         Arc::clone(&library),
@@ -112,7 +112,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         clock.clone(),
         ingest_url,
         &config.cdn,
-    )?;
+    ))?;
     let platform = runtimes
         .api()
         .block_on(Platform::build(&config, &clock, &public_url, live))?;
@@ -140,6 +140,7 @@ pub(crate) fn run(config: Config, dev: bool) -> anyhow::Result<()> {
         .merge(admin::health(&shutdown))
         .merge(pages::router().layer(axum::middleware::from_fn(nova_domain::http::headers::secure)));
     let server = Arc::new(http::Server {
+        tokens: signing::tokens(&config.cdn)?,
         origin: Origin::new(Arc::clone(&service) as _, library, store, clock.clone()),
         pages,
         clock: clock.clone(),

@@ -29,7 +29,7 @@ use crate::stream::StreamId;
 use crate::token::PlaybackTokens;
 use crate::upload::{Files, MakeVideo};
 use crate::video::{MakeStoryboard, RemoveObjects};
-use crate::{clip, make, personal, routes, stream, upload, watch};
+use crate::{clip, invalidation, make, personal, routes, stream, upload, watch};
 
 /// The section `[domains.media]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -185,7 +185,8 @@ impl Media {
         let (removing, making, sweeping) = (state.clone(), state.clone(), state.clone());
         let (clearing, clipping, drawing) = (state.clone(), state.clone(), state.clone());
         let (suspending, watching, erasing) = (state.clone(), state.clone(), state.clone());
-        let domain = Domain::new("media")
+        let purging = state.clone();
+        let mut domain = Domain::new("media")
             .routes(routes::router(state))
             .on::<ModerationAction>(move |tx, envelope| {
                 let state = suspending.clone();
@@ -196,18 +197,29 @@ impl Media {
                     Ok(())
                 })
             })
-            .job::<RemoveObjects>(move |_leased, job| {
+            .job::<RemoveObjects>(move |leased, job| {
                 let state = removing.clone();
                 Box::pin(async move {
                     if let Some(upload) = &job.upload {
                         state.files.remove(upload).await?;
                     }
-                    state.live.library.remove(&job.folder).await
+                    let removed = state.live.library.remove(&job.folder).await;
+                    if let Some(video) = job.watched {
+                        let path = invalidation::of_video(video);
+                        let gone = removed.is_ok();
+                        invalidation::ask_for_job(&state, leased, "video_deleted", path, gone).await?;
+                    }
+                    removed
                 })
             })
-            .job::<RemoveImage>(move |_leased, job| {
+            .job::<RemoveImage>(move |leased, job| {
                 let state = clearing.clone();
-                Box::pin(async move { Ok(job.run(&state).await?) })
+                Box::pin(async move {
+                    let removed = job.run(&state).await;
+                    let path = invalidation::of_image(&job.folder);
+                    invalidation::ask_for_job(&state, leased, "image_deleted", path, removed.is_ok()).await?;
+                    Ok(removed?)
+                })
             })
             .job::<MakeVideo>(move |leased, job| Box::pin(make::make(making.clone(), leased, job)))
             .job::<MakeStoryboard>(move |_leased, job| Box::pin(job.run(drawing.clone())))
@@ -218,6 +230,9 @@ impl Media {
                 let state = erasing.clone();
                 Box::pin(async move { personal::erase(&state, tx, user).await })
             }));
+        if let Some(cdn) = purging.live.purge.clone() {
+            domain = domain.task("media.invalidations", move |stop| invalidation::run(purging, cdn, stop));
+        }
         let media = Self {
             gate,
             videos,

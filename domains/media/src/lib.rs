@@ -5,6 +5,7 @@
 //! - [`authorizer`]: whether a publisher may go on, by stream key;
 //! - [`Videos`]: the same of recordings, uploads and clips;
 //! - [`Pictures`]: what makes the sizes of a picture that is uploaded; `image`: their rows and objects;
+//! - [`Purge`]: a CDN that can be made to forget; `invalidation`: what it has to forget, and what has become of that;
 //! - `watch`: writes down what goes on and off air, and cuts what must not go on;
 //! - `routes`: the API.
 //!
@@ -15,14 +16,17 @@ mod authorizer;
 mod caption;
 mod clip;
 mod domain;
+mod forgetting;
 mod gate;
 mod image;
+mod invalidation;
 mod key;
 mod library;
 mod live;
 mod make;
 mod personal;
 mod pictures;
+mod purge;
 mod quota;
 mod reported;
 mod routes;
@@ -36,6 +40,7 @@ pub use self::caption::Caption;
 pub use self::domain::{Config, Media};
 pub use self::gate::{Decision, Gate};
 pub use self::library::{Cut, Facts, Kept, Library, MakeError, Nowhere, Opened, Videos};
-pub use self::live::{Audio, Health, Live, OnAir, Signature, Video};
+pub use self::live::{Audio, Health, Live, OnAir, Sign, Signature, Video};
 pub use self::pictures::{MadePicture, PictureError, PictureFile, PictureKind, Pictures};
+pub use self::purge::{Purge, PurgeError, Remedy};
 pub use self::token::PlaybackTokens;

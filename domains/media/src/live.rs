@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::library::Library;
 use crate::pictures::Pictures;
+use crate::purge::Purge;
 
 /// The picture of a stream on air.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -77,14 +78,16 @@ type Look = dyn Fn(&str) -> Option<OnAir> + Send + Sync;
 /// What a CDN takes as leave to give something out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
+    /// What the addresses that it opens begin with, up to a `/`.
+    pub base: String,
     /// For the query of an address.
     pub query: String,
     /// Names with values: the same for a player that sends cookies.
     pub cookies: Vec<(&'static str, String)>,
 }
 
-/// Signs a pattern of addresses, in which `*` stands for everything, until then (seconds since the Unix epoch).
-type Sign = dyn Fn(&str, i64) -> Option<Signature> + Send + Sync;
+/// Signs all that lies behind a base such as `https://cdn.example` in a place such as `/vod/{video}/`, until then (seconds since the Unix epoch).
+pub type Sign = dyn Fn(&str, &str, i64) -> Option<Signature> + Send + Sync;
 
 /// The live side.
 #[derive(Clone)]
@@ -105,4 +108,6 @@ pub struct Live {
     pub media_url: String,
     /// Signs for a CDN that checks signatures; nothing where there is none.
     pub sign: Option<Arc<Sign>>,
+    /// A CDN that can be made to forget; nothing where there is none.
+    pub purge: Option<Arc<dyn Purge>>,
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::domain::{State, cut_all};
 use crate::image::{self, ImageId};
-use crate::video::RemoveObjects;
+use crate::invalidation;
+use crate::video::{RemoveObjects, VideoId};
 
 /// How long the last segments of a broadcast may be on their way to the store.
 const SETTLE_MICROS: i64 = 15_000_000;
@@ -82,16 +83,21 @@ pub(crate) fn export(db: Db, user: UserId) -> BoxFuture<'static, anyhow::Result<
 /// Ends what is on air and removes all of it.
 pub(crate) async fn erase(state: &State, tx: &mut Tx, user: UserId) -> anyhow::Result<()> {
     cut_all(state, tx, user, "this account is gone").await?;
-    let folders: Vec<(String, Option<String>)> =
-        sqlx::query_as("SELECT folder, upload_id FROM media_videos WHERE owner_user_id = $1")
+    let videos: Vec<(VideoId, String, Option<String>, String)> =
+        sqlx::query_as("SELECT id, folder, upload_id, status FROM media_videos WHERE owner_user_id = $1")
             .bind(user)
             .fetch_all(tx.conn())
             .await?;
     let now = state.clock.now();
-    for (folder, upload) in folders {
+    for (id, folder, upload, status) in videos {
+        let watched = matches!(status.as_str(), "live" | "ready").then_some(id);
+        let removal = RemoveObjects {
+            folder,
+            upload,
+            watched,
+        };
         // What is on air is cut now, and its last segments may still be on their way.
-        tx.enqueue(&RemoveObjects { folder, upload }, now.plus_micros(SETTLE_MICROS), now)
-            .await?;
+        tx.enqueue(&removal, now.plus_micros(SETTLE_MICROS), now).await?;
     }
     let images: Vec<(ImageId, String)> = sqlx::query_as("SELECT id, folder FROM media_images WHERE owner_user_id = $1")
         .bind(user)
@@ -99,6 +105,13 @@ pub(crate) async fn erase(state: &State, tx: &mut Tx, user: UserId) -> anyhow::R
         .await?;
     for (id, folder) in images {
         image::remove(tx, id, user, &folder, now).await?;
+    }
+    let streams: Vec<String> = sqlx::query_scalar("SELECT name FROM media_streams WHERE owner_user_id = $1")
+        .bind(user)
+        .fetch_all(tx.conn())
+        .await?;
+    for name in streams {
+        invalidation::ask(state, tx, "stream_deleted", invalidation::of_stream(&name), now).await?;
     }
     for statement in [
         "DELETE FROM media_uploads WHERE owner_user_id = $1",

@@ -212,6 +212,9 @@ pub(crate) struct RemoveObjects {
     /// The upload whose file was still here.
     #[serde(default)]
     pub(crate) upload: Option<String>,
+    /// The video, where it could be watched: a CDN may have copies.
+    #[serde(default)]
+    pub(crate) watched: Option<VideoId>,
 }
 
 impl Job for RemoveObjects {

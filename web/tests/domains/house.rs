@@ -19,7 +19,7 @@ use nova_domain::outbox::Relay;
 use nova_domain::testing::TestDb;
 use nova_domain::{Context, Domain, Role};
 use nova_identity::{Identity, Outgoing, ProviderConfig};
-use nova_media::{Live, MadePicture, Media, PictureError, PictureFile, PictureKind, Pictures};
+use nova_media::{Live, MadePicture, Media, PictureError, PictureFile, PictureKind, Pictures, Purge, PurgeError};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use utoipa_axum::router::OpenApiRouter;
@@ -44,6 +44,23 @@ impl Pictures for Painter {
             }],
         };
         Box::pin(std::future::ready(Ok(made)))
+    }
+}
+
+/// A CDN that is never reached.
+struct Silent;
+
+impl Purge for Silent {
+    fn begin<'a>(&'a self, _reference: &'a str, _paths: &'a [String]) -> BoxFuture<'a, Result<String, PurgeError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn is_done<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<bool, PurgeError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn most(&self) -> (usize, usize) {
+        (1, 1)
     }
 }
 
@@ -80,12 +97,14 @@ pub(crate) async fn domains(context: &Context, data_dir: &std::path::Path) -> (I
         store: Arc::new(nova_cdn::LocalStore::open(&data_dir.join("media")).unwrap()),
         ingest_url: "rtmp://nova.example/live".into(),
         media_url: "https://cdn.example".into(),
-        sign: Some(Arc::new(|resource, until| {
+        sign: Some(Arc::new(|base, place, until| {
             Some(nova_media::Signature {
-                query: format!("Policy={resource}&Expires={until}"),
-                cookies: vec![("CloudFront-Policy", resource.to_owned())],
+                base: format!("{base}{place}"),
+                query: format!("Policy={place}&Expires={until}"),
+                cookies: vec![("CloudFront-Policy", place.to_owned())],
             })
         })),
+        purge: Some(Arc::new(Silent)),
     };
     let (media, streams) = Media::new(
         context,
@@ -363,6 +382,15 @@ impl House {
                         "INSERT INTO media_videos (id, owner_user_id, source, folder, title, description, visibility, status, progress, error, \
                          duration_us, width, height, bytes, upload_id, created_at) VALUES ('{id}', '{user}', 'upload', 'u{id}', 'A film', '', \
                          '{visibility}', '{status}', 0, '', 60000000, 0, 0, 0, '{upload}', {now})"
+                    )
+                })
+                .await
+            }
+            "invalidation" => {
+                self.row(|id, now| {
+                    format!(
+                        "INSERT INTO media_invalidations (id, reason, paths, status, created_at, available_at) VALUES ('{id}', 'asked', \
+                         '[\"/x\"]', 'pending', {now}, {now})"
                     )
                 })
                 .await

@@ -53,6 +53,11 @@ const fn moderate(status: u16) -> [u16; 9] {
     [401, 403, 403, 403, 403, status, status, 403, 403]
 }
 
+/// Admins may.
+const fn rule(status: u16) -> [u16; 9] {
+    [401, 403, 403, 403, 403, 403, status, 403, 403]
+}
+
 /// What anybody sees whom the owner has not blocked.
 const PUBLIC: [u16; 9] = [200, 200, 200, 404, 200, 200, 200, 200, 200];
 /// What the owner sees, and whoever moderates.
@@ -395,6 +400,9 @@ const MEDIA: &[Line] = &[
         r#"{"stream_id":"{private_stream}"}"#,
         [401, 200, 404, 404, 403, 403, 200, 200, 200],
     ),
+    ("POST", "/cdn/invalidations", r#"{"paths":["/vod/x/*"]}"#, rule(202)),
+    ("GET", "/cdn/invalidations", "", rule(200)),
+    ("GET", "/cdn/invalidations/{invalidation}", "", rule(200)),
     ("POST", "/videos/{draft}/cancel", "", hidden(202)),
     ("POST", "/videos/{failed}/retry", "", hidden(202)),
     ("GET", "/storage", "", look(200)),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::publisher::Publisher;
 use crate::server::{Answer, Server, nova, send, until};
 
-const PASSWORD: &str = "a rather long phrase of mine";
+pub(crate) const PASSWORD: &str = "a rather long phrase of mine";
 
 /// Somebody with the API at hand.
 pub(crate) struct Person<'a> {
@@ -203,12 +203,13 @@ fn every_operation_of_the_api_answers_as_its_description_says() {
         let mut tool = Command::new("schemathesis");
         // It keeps what it found beside where it runs.
         tool.current_dir(server.data());
+        // One worker: two threads that parse at once trip over each other in Python 3.11 (CPython issue 106905), now and then.
         tool.args([
             "run",
             &server.url("/api/openapi.json"),
             "--no-color",
             "--workers",
-            "2",
+            "1",
             "--seed",
             "1",
             "--max-examples",

@@ -10,7 +10,7 @@ use crate::playlist::Rendition;
 use crate::publisher::Publisher;
 use crate::server::{Server, nova};
 
-fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
+pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = nova();
     command.args(arguments).current_dir(folder.path());

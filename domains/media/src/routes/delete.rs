@@ -6,6 +6,7 @@ use nova_domain::{Caller, Problem};
 
 use super::{done_away, shown};
 use crate::domain::State;
+use crate::invalidation;
 
 /// Deletes a stream. What is on air of it ends. Moderators may delete the streams of others.
 #[utoipa::path(
@@ -31,6 +32,8 @@ pub(crate) async fn delete(
         .execute(tx.conn())
         .await?;
     state.stop_at_commit(&mut tx, row.id, "the stream was deleted");
+    let path = invalidation::of_stream(&row.name);
+    invalidation::ask(&state, &mut tx, "stream_deleted", path, now).await?;
     let what = ("media.stream_deleted", "remove_stream");
     done_away(tx, (&caller, &client), row.owner_user_id, what, row.id.to_string(), now).await
 }

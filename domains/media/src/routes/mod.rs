@@ -16,6 +16,7 @@ use crate::domain::State;
 mod create;
 mod delete;
 mod images;
+mod invalidations;
 mod key;
 mod list;
 mod playback;
@@ -52,6 +53,8 @@ pub(crate) fn router(state: State) -> OpenApiRouter {
         .routes(routes!(videos::cancel::cancel))
         .routes(routes!(videos::retry::retry))
         .routes(routes!(signed::sign))
+        .routes(routes!(invalidations::list::list, invalidations::create::create))
+        .routes(routes!(invalidations::show::show))
         .routes(routes!(uploads::options::options, uploads::create::create))
         .routes(routes!(
             uploads::show::show,

@@ -58,7 +58,8 @@ pub(crate) struct Signed {
 }
 
 /// Addresses and cookies that a CDN which checks signatures lets through, for the owner of a video or a stream, and for admins. Of a private one
-/// the addresses carry a playback token as well.
+/// the addresses carry a playback token as well. A CDN that checks tokens in paths needs neither cookies nor a query: what playlists lead to lies behind
+/// the same token.
 #[utoipa::path(
     post, path = "/cdn/signed-urls", tag = "videos", operation_id = "generate_signed_url", security(("bearer" = [])), request_body = Asked,
     responses(
@@ -94,21 +95,17 @@ pub(crate) async fn sign(
         "either this or stream_id says what is to be watched",
     );
     fields.done()?;
-    let (base, owner, token) = if let Some(id) = &asked.video_id {
+    let (place, owner, token) = if let Some(id) = &asked.video_id {
         let row = videos::shown::visible(&state, id, Some(&caller)).await?;
         let private = row.visibility() == Visibility::Private;
         let token = private.then(|| videos::shown::playback_token(&state, &row, &caller).0);
-        (format!("{}/vod/{}", state.media_url, row.id), row.owner_user_id, token)
+        (format!("/vod/{}/", row.id), row.owner_user_id, token)
     } else {
         let id = asked.stream_id.as_deref().unwrap_or_default();
         let row = shown::visible(&state, id, Some(&caller)).await?;
         let private = row.visibility() == Visibility::Private;
         let token = private.then(|| shown::playback_token(&state, &row, caller.user).0);
-        (
-            format!("{}/live/{}", state.media_url, row.name),
-            row.owner_user_id,
-            token,
-        )
+        (format!("/live/{}/", row.name), row.owner_user_id, token)
     };
     if caller.user != owner {
         caller.require(Role::Admin)?;
@@ -117,16 +114,18 @@ pub(crate) async fn sign(
         return Err(Problem::conflict("no CDN that checks signatures is configured"));
     };
     let expires_at = state.clock.now().plus_micros(i64::from(minutes) * 60_000_000);
-    let resource = format!("{base}/*");
     // Whole seconds: it must not be good for longer than is said.
-    let signature = sign(&resource, expires_at.0.div_euclid(1_000_000))
+    let signature = sign(&state.media_url, &place, expires_at.0.div_euclid(1_000_000))
         .ok_or_else(|| Problem::of(Kind::Unavailable, "the signature could not be made"))?;
-    let token = token.map(|token| format!("token={token}&")).unwrap_or_default();
-    let url = |name: &str| format!("{base}/{name}?{token}{}", signature.query);
+    let token = token.map(|token| format!("token={token}"));
+    let queries = [token.as_deref().unwrap_or_default(), &signature.query];
+    let queries: Vec<&str> = queries.into_iter().filter(|query| !query.is_empty()).collect();
+    let mark = if queries.is_empty() { "" } else { "?" };
+    let url = |name: &str| format!("{}{name}{mark}{}", signature.base, queries.join("&"));
     Ok(Json(Signed {
         hls_url: url("master.m3u8"),
         dash_url: url("manifest.mpd"),
-        resource,
+        resource: format!("{}*", signature.base),
         query: signature.query.clone(),
         cookies: signature
             .cookies

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::shown::{self, Shown};
 use crate::domain::State;
-use crate::stream;
+use crate::{invalidation, stream};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +72,7 @@ pub(crate) async fn update(
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
     let row = stream::lock(&mut tx, id).await?.ok_or_else(Problem::not_found)?;
+    let (was, was_called) = (row.visibility(), row.name.clone());
     let name = body.name.unwrap_or(row.name.clone());
     let visibility = body.visibility.unwrap_or(row.visibility());
     let changed = sqlx::query(
@@ -101,6 +102,10 @@ pub(crate) async fn update(
         detail: visibility.as_str(),
     };
     tx.audit(act, Some(&client), now).await?;
+    if visibility == Visibility::Private && was != Visibility::Private {
+        let path = invalidation::of_stream(&was_called);
+        invalidation::ask(&state, &mut tx, "stream_private", path, now).await?;
+    }
     let gate = std::sync::Arc::clone(&state.gate);
     tx.on_commit(move || gate.change(id, &name, visibility));
     tx.commit().await?;

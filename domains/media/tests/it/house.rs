@@ -23,7 +23,7 @@ use nova_domain::testing::{self, Names, TestDb};
 use nova_domain::{Context, Domain, Role, Task};
 use nova_media::{
     Config, Cut, Facts, Health, Kept, Library, Live, MadePicture, MakeError, Media, OnAir, PictureError, PictureFile,
-    PictureKind, Pictures,
+    PictureKind, Pictures, Purge, PurgeError,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,8 @@ pub(crate) struct Shelf {
     pub(crate) removed: Mutex<Vec<String>>,
     pub(crate) cuts: Mutex<Vec<Cut>>,
     pub(crate) storyboards: Mutex<Vec<String>>,
+    /// Nothing can be removed.
+    pub(crate) is_away: std::sync::atomic::AtomicBool,
 }
 
 impl Library for Shelf {
@@ -110,8 +112,15 @@ impl Library for Shelf {
     }
 
     fn remove<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
-        self.removed.lock().unwrap().push(folder.to_owned());
-        Box::pin(std::future::ready(Ok(())))
+        let away = self.is_away.load(std::sync::atomic::Ordering::SeqCst);
+        if !away {
+            self.removed.lock().unwrap().push(folder.to_owned());
+        }
+        Box::pin(std::future::ready(
+            (!away)
+                .then_some(())
+                .ok_or_else(|| anyhow::anyhow!("the store is away")),
+        ))
     }
 }
 
@@ -188,6 +197,70 @@ impl ObjectStore for Objects {
     }
 }
 
+/// A CDN as a test wants it: what it was told, by which reference, and how it answers.
+#[derive(Default)]
+pub(crate) struct Cdn {
+    /// Reference, paths, and whether it is done, in the order in which they were begun.
+    pub(crate) begun: Mutex<Vec<(String, Vec<String>, bool)>>,
+    /// How the next calls fail.
+    pub(crate) fails: Mutex<std::collections::VecDeque<PurgeError>>,
+    /// Calls that came, those that failed and those that were the same again included.
+    pub(crate) calls: std::sync::atomic::AtomicUsize,
+    /// What it takes, and never answers.
+    pub(crate) is_silent: std::sync::atomic::AtomicBool,
+}
+
+impl Cdn {
+    /// What it was told, each time.
+    pub(crate) fn told(&self) -> Vec<Vec<String>> {
+        let begun = self.begun.lock().unwrap();
+        begun.iter().map(|(_, paths, _)| paths.clone()).collect()
+    }
+
+    /// Ends what was begun.
+    pub(crate) fn finish(&self) {
+        for one in self.begun.lock().unwrap().iter_mut() {
+            one.2 = true;
+        }
+    }
+
+    fn failure(&self) -> Result<(), PurgeError> {
+        self.calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.fails.lock().unwrap().pop_front().map_or(Ok(()), Err)
+    }
+}
+
+impl Purge for Cdn {
+    fn begin<'a>(&'a self, reference: &'a str, paths: &'a [String]) -> BoxFuture<'a, Result<String, PurgeError>> {
+        Box::pin(async move {
+            self.failure()?;
+            {
+                let mut begun = self.begun.lock().unwrap();
+                match begun.iter().find(|(known, ..)| known == reference) {
+                    Some((_, known, _)) => assert_eq!(known, paths, "a reference stands for its paths"),
+                    None => begun.push((reference.to_owned(), paths.to_vec(), false)),
+                }
+            }
+            if self.is_silent.load(std::sync::atomic::Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            Ok(format!("I{reference}"))
+        })
+    }
+
+    fn is_done<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<bool, PurgeError>> {
+        Box::pin(async move {
+            self.failure()?;
+            let begun = self.begun.lock().unwrap();
+            Ok(begun.iter().any(|(known, _, done)| *done && id == format!("I{known}")))
+        })
+    }
+
+    fn most(&self) -> (usize, usize) {
+        (4, 3)
+    }
+}
+
 pub(crate) struct House {
     pub(crate) db: TestDb,
     pub(crate) clock: Clock,
@@ -198,9 +271,12 @@ pub(crate) struct House {
     pub(crate) tasks: Vec<(&'static str, Task)>,
     pub(crate) standings: Arc<Standings>,
     pub(crate) names: Arc<Names>,
+    pub(crate) cdn: Arc<Cdn>,
     pub(crate) library: Arc<Shelf>,
     pub(crate) store: Arc<Objects>,
     pub(crate) personal: Personal,
+    context: Context,
+    live: Live,
     _data: tempfile::TempDir,
     _starts: tokio::sync::mpsc::Receiver<Arc<nova_core::live::Broadcast>>,
 }
@@ -210,6 +286,15 @@ pub(crate) async fn houses(listed: fn() -> StaticAuthorizer) -> Vec<House> {
 }
 
 pub(crate) async fn houses_with(listed: fn() -> StaticAuthorizer, change: fn(&mut Config)) -> Vec<House> {
+    build(listed, change, false).await
+}
+
+/// Behind a CDN that can be made to forget.
+pub(crate) async fn houses_behind_a_cdn() -> Vec<House> {
+    build(|| StaticAuthorizer::Open, |_config| {}, true).await
+}
+
+async fn build(listed: fn() -> StaticAuthorizer, change: fn(&mut Config), behind_cdn: bool) -> Vec<House> {
     let mut houses = Vec::new();
     for db in testing::databases().await {
         let mut tx = db.begin().await.unwrap();
@@ -238,6 +323,7 @@ pub(crate) async fn houses_with(listed: fn() -> StaticAuthorizer, change: fn(&mu
         let watched = Arc::clone(&hub);
         let library = Arc::new(Shelf::default());
         let store = Arc::new(Objects::default());
+        let cdn = Arc::new(Cdn::default());
         let live = Live {
             hub: Arc::clone(&hub),
             look: Arc::new(move |name| {
@@ -262,6 +348,7 @@ pub(crate) async fn houses_with(listed: fn() -> StaticAuthorizer, change: fn(&mu
             ingest_url: "rtmp://nova.example:1935/live".into(),
             media_url: String::new(),
             sign: None,
+            purge: behind_cdn.then(|| Arc::clone(&cdn) as _),
         };
         let data = tempfile::tempdir().unwrap();
         let (standings, names) = (Arc::new(Standings::default()), Names::new(db.db.clone()).await);
@@ -273,7 +360,7 @@ pub(crate) async fn houses_with(listed: fn() -> StaticAuthorizer, change: fn(&mu
         let (media, domain) = Media::new(
             &context,
             settings,
-            live,
+            live.clone(),
             listed(),
             data.path(),
             Arc::clone(&names) as _,
@@ -295,9 +382,12 @@ pub(crate) async fn houses_with(listed: fn() -> StaticAuthorizer, change: fn(&mu
             tasks,
             standings,
             names,
+            cdn,
             library,
             store,
             personal,
+            context,
+            live,
             _data: data,
             _starts: starts,
         });
@@ -497,6 +587,21 @@ impl House {
             self.clock.advance(Duration::from_millis(33));
         }
         publisher
+    }
+
+    /// The domain's tasks once more, as after a restart.
+    pub(crate) async fn again(&self) -> Vec<(&'static str, Task)> {
+        let (_, domain) = Media::new(
+            &self.context,
+            Config::default(),
+            self.live.clone(),
+            StaticAuthorizer::Open,
+            self._data.path(),
+            Arc::clone(&self.names) as _,
+            Arc::clone(&self.standings) as _,
+        )
+        .unwrap();
+        domain.tasks
     }
 
     /// Runs the domain's task until `seen`.

@@ -3,6 +3,7 @@
 mod clips;
 mod house;
 mod images;
+mod invalidations;
 mod reports;
 mod streams;
 mod uploads;

@@ -9,8 +9,8 @@ use crate::domain::State;
 use crate::image;
 use crate::routes::done_away;
 
-/// Deletes a picture and its objects. Profiles that show it show it no more. Caches may keep what they have for as long as they like: an address never
-/// leads to another picture. Moderators may delete the pictures of others.
+/// Deletes a picture and its objects. Profiles that show it show it no more. A CDN that can be made to forget does; other caches may keep what they have: an
+/// address never leads to another picture. Moderators may delete the pictures of others.
 #[utoipa::path(
     delete, path = "/images/{id}", tag = "images", operation_id = "delete_image", security(("bearer" = [])),
     params(("id" = String, Path, description = "Its id")),

@@ -45,6 +45,7 @@ pub(crate) async fn delete(
     let removal = RemoveObjects {
         folder: row.folder,
         upload: row.upload_id,
+        watched: (row.status == "ready").then_some(row.id),
     };
     tx.enqueue(&removal, now, now).await?;
     let what = ("media.video_deleted", "remove_video");

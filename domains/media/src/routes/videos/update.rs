@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::shown::{self, Shown};
 use crate::domain::State;
-use crate::video;
+use crate::{invalidation, video};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,7 +53,8 @@ pub(crate) async fn update(
     }
     fields.done()?;
     let row = shown::mine(&state, &id, &caller).await?;
-    let visibility = body.visibility.unwrap_or(row.visibility());
+    let was = row.visibility();
+    let visibility = body.visibility.unwrap_or(was);
     let now = state.clock.now();
     let mut tx = state.db.begin().await?;
     sqlx::query("UPDATE media_videos SET title = $1, description = $2, visibility = $3 WHERE id = $4")
@@ -70,6 +71,10 @@ pub(crate) async fn update(
         detail: visibility.as_str(),
     };
     tx.audit(act, Some(&client), now).await?;
+    if visibility == Visibility::Private && was != Visibility::Private {
+        let path = invalidation::of_video(row.id);
+        invalidation::ask(&state, &mut tx, "video_private", path, now).await?;
+    }
     tx.commit().await?;
     let row = video::find(state.db.read(), &row.id.to_string())
         .await?

@@ -7,6 +7,7 @@ use nova_domain::{Caller, Problem};
 
 use super::language;
 use crate::domain::State;
+use crate::invalidation;
 use crate::routes::videos::shown;
 
 /// Removes the captions of one language.
@@ -46,6 +47,8 @@ pub(crate) async fn delete(
         detail: &language,
     };
     tx.audit(act, Some(&client), now).await?;
+    let path = invalidation::of_video(row.id);
+    invalidation::ask(&state, &mut tx, "captions_deleted", path, now).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

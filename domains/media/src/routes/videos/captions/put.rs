@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 use super::{Shown, language};
 use crate::caption::{self, Caption};
 use crate::domain::State;
+use crate::invalidation;
 use crate::routes::videos::shown;
 
 #[derive(Deserialize, IntoParams)]
@@ -110,6 +111,11 @@ pub(crate) async fn put(
         detail: &made.language,
     };
     tx.audit(act, Some(&client), now).await?;
+    // Playlists that tell of a new language are made again within seconds; text that was wrong must not be shown any more.
+    if known.iter().any(|known| known.language == made.language) {
+        let path = invalidation::of_video(row.id);
+        invalidation::ask(&state, &mut tx, "captions_replaced", path, now).await?;
+    }
     tx.commit().await?;
     Ok(Json(made.into()))
 }
