@@ -70,6 +70,10 @@ impl PathTokens {
     /// Looks at a path at this time (seconds since the Unix epoch); `None` for one that has no token.
     pub fn open<'a>(&self, path: &'a str, now: i64) -> Option<Opened<'a>> {
         let rest = path.strip_prefix(MARK)?;
+        // The clock that a manifest names, `../../time`, is everybody's.
+        if rest.split_once('/').is_some_and(|(_, rest)| rest == "time") {
+            return Some(Opened::Yes("/time"));
+        }
         Some(self.verified(rest, now).map_or(Opened::No, Opened::Yes))
     }
 

@@ -194,7 +194,7 @@ impl Server {
                 .await;
             return Ok(response.map(Body::Media));
         }
-        if uri.path() == "/time" {
+        if path == "/time" {
             return Ok(self.time());
         }
         let client = self.client(&request, peer, tls);

@@ -73,7 +73,10 @@ fn a_private_stream_plays_by_its_signed_address_alone_down_to_its_segments() {
     for list in ["master.m3u8", list.as_str(), "manifest.mpd"] {
         assert_eq!(server.get(&format!("/live/{name}/{list}")).status, 404, "{list}");
     }
-    server.get(&format!("{base}/manifest.mpd")).ok();
+    let manifest = server.get(&format!("{base}/manifest.mpd")).ok().text();
+    assert!(manifest.contains("value=\"../../time\""), "{manifest}");
+    let (token, _) = base.split_once("/live/").expect("a token");
+    server.get(&format!("{token}/time")).ok();
     for changed in [
         path.replace("2026a", "2026b"),
         path.replace(name, "another"),
