@@ -501,20 +501,27 @@ impl Stream {
     fn patch(&self, timing: Timing, query: Option<&str>) -> Option<Arc<Text>> {
         let from = patch::published(query)?;
         let newest = self.manifest(timing);
-        let plain = |text: &Text| String::from_utf8_lossy(&text.plain).into_owned();
+        let is_from = |old: &Manifest| old.time.to_rfc3339_millis() == from;
         let text = |made: String| Arc::new(Text::new(TextKind::MpdPatch, made.into(), newest.target, newest.ended));
-        let mut manifests = self.published();
-        let Some(old) = manifests.0.iter_mut().find(|old| old.time.to_rfc3339_millis() == from) else {
-            return patch::unfit(&plain(&newest)).map(text);
+        // The lock is not held while a patch is made: those who ask for other ones, and for the manifest, do not wait.
+        let (old, published) = {
+            let manifests = self.published();
+            let published = manifests.0.back()?.time;
+            match manifests.0.iter().find(|old| is_from(old)) {
+                None => return Some(text(patch::unfit(self.id(), published))),
+                Some(Manifest {
+                    patch: Some((tag, text)),
+                    ..
+                }) if *tag == newest.tag => return Some(Arc::clone(text)),
+                Some(old) => (Arc::clone(&old.text), published),
+            }
         };
-        if let Some((tag, text)) = &old.patch
-            && *tag == newest.tag
-        {
-            return Some(Arc::clone(text));
+        let plain = |text: &Text| String::from_utf8_lossy(&text.plain).into_owned();
+        let made = patch::render(&plain(&old), &plain(&newest));
+        let made = text(made.unwrap_or_else(|| patch::unfit(self.id(), published)));
+        if let Some(old) = self.published().0.iter_mut().find(|old| is_from(old)) {
+            old.patch = Some((newest.tag, Arc::clone(&made)));
         }
-        let (before, after) = (plain(&old.text), plain(&newest));
-        let made = text(patch::render(&before, &after).or_else(|| patch::unfit(&after))?);
-        old.patch = Some((newest.tag, Arc::clone(&made)));
         Some(made)
     }
 

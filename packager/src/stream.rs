@@ -21,6 +21,19 @@ pub struct Timing {
     pub segment_ms: u32,
 }
 
+impl Timing {
+    /// What a live media playlist says first of its `EXT-X-SERVER-CONTROL` (conformance 59).
+    pub(crate) fn server_control(&self) -> String {
+        let hold_back_ms = self.part_target_us / 1000 * 3;
+        format!(
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={}.{:03},HOLD-BACK={}.0",
+            hold_back_ms / 1000,
+            hold_back_ms % 1000,
+            3 * self.target_duration_s
+        )
+    }
+}
+
 /// A span with one set of tracks: a DASH Period, an HLS discontinuity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Period {

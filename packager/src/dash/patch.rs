@@ -1,7 +1,7 @@
 //! MPD patches (ISO/IEC 23009-1 5.15, conformance 81): what turns one manifest into a later one, as XML Patch operations (RFC 5261). A player
 //! with hours of segments in its manifest asks for this every second instead of for all of it.
 //!
-//! Both manifests are ones that [`super::mpd`] has printed. Elements are found again by their `id`, or by being the only ones of their name.
+//! Both manifests are ones that [`super::mpd`] has printed. Elements are found again by their `id`, or by their place among those of their name.
 //! Between the two, segments may have come and gone, Periods too, and values may have changed. Where a Period has got another rendition there is no
 //! patch, since players (Shaka 5) cannot apply it: they are told to take the whole manifest.
 
@@ -12,7 +12,7 @@ use roxmltree::{Document, Node};
 
 /// The least window, in seconds, whose manifests are long enough to be worth it.
 pub const LONG_WINDOW_S: u32 = 1800;
-/// For how long after it was published a manifest can be patched; players take a whole one then.
+/// For how long after it was published players try to patch a manifest, by their own clocks. Whether it can still be is another matter: [`unfit`].
 pub const LIFE_S: u32 = 30;
 
 /// The operations that turn `old` into `new`; `None` where players could not follow.
@@ -30,12 +30,11 @@ pub fn render(old: &str, new: &str) -> Option<String> {
     Some(out)
 }
 
-/// A patch of no manifest that a player may have: it takes the whole one then. An error would make some try again and again.
-pub fn unfit(new: &str) -> Option<String> {
-    let new = Document::parse(new).ok()?;
-    let new = new.root_element();
-    let (id, published) = (new.attribute("id")?, new.attribute("publishTime")?);
-    Some(head(id, published, published) + "</Patch>\n")
+/// A patch of no manifest that a player may have: it takes the whole one then, of the presentation `id`, which was `published` then. An error would
+/// make some try again and again.
+pub fn unfit(id: &str, published: Timestamp) -> String {
+    let published = published.to_rfc3339_millis();
+    head(id, &published, &published) + "</Patch>\n"
 }
 
 fn head(id: &str, from: &str, to: &str) -> String {
@@ -122,27 +121,20 @@ fn children<'a, 'input>(node: Node<'a, 'input>) -> Vec<Node<'a, 'input>> {
     node.children().filter(Node::is_element).collect()
 }
 
-/// Each with the step of a path that leads to it; `None` where that is not one element.
+/// Each with the step of a path that leads to it alone; `None` where an id cannot stand in a path.
 fn keyed<'a, 'input>(nodes: &[Node<'a, 'input>]) -> Option<Vec<(String, Node<'a, 'input>)>> {
-    let keys = nodes.iter().map(|node| {
+    let key = |(index, node): (usize, &Node<'a, 'input>)| {
         let name = node.tag_name().name();
+        let alike = |nodes: &[Node<'_, '_>]| nodes.iter().filter(|other| other.tag_name() == node.tag_name()).count();
         let key = match node.attribute("id") {
-            // Quotes of both kinds have no place in a path, and none in an id of ours.
             Some(id) if id.contains(['\'', '"', '&', '<', '/', '[']) => return None,
             Some(id) => format!("{name}[@id='{id}']"),
-            None => name.to_owned(),
+            None if alike(nodes) == 1 => name.to_owned(),
+            None => format!("{name}[{}]", alike(&nodes[..=index])),
         };
         Some((key, *node))
-    });
-    let keys: Vec<_> = keys.collect::<Option<_>>()?;
-    let is_unique = |(key, node): &(String, Node<'_, '_>)| {
-        let alike = nodes.iter().filter(|other| other.tag_name() == node.tag_name());
-        match node.attribute("id") {
-            Some(_) => keys.iter().filter(|(other, _)| other == key).count() == 1,
-            None => alike.count() == 1,
-        }
     };
-    keys.iter().all(is_unique).then_some(keys)
+    nodes.iter().enumerate().map(key).collect()
 }
 
 fn attributes(out: &mut String, path: &str, old: Node<'_, '_>, new: Node<'_, '_>) {

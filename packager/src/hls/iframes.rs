@@ -28,14 +28,7 @@ pub fn render(name: &str, view: &View, timing: Timing, recorded: bool) -> String
     }
     if !view.ended && !recorded {
         // Players look for the distances of low latency wherever there is this line.
-        let part_target_ms = timing.part_target_us / 1000;
-        let _infallible = writeln!(
-            out,
-            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={}.{:03},HOLD-BACK={}.0",
-            part_target_ms * 3 / 1000,
-            part_target_ms * 3 % 1000,
-            3 * timing.target_duration_s,
-        );
+        let _infallible = writeln!(out, "{}", timing.server_control());
     }
     let first = listed.first().map_or(view.open.msn, |segment| segment.msn);
     let _infallible = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{first}");

@@ -71,10 +71,8 @@ impl MediaPlaylist<'_> {
         }
         let _infallible = writeln!(
             out,
-            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={}.{:03},HOLD-BACK={}.0,CAN-SKIP-UNTIL={}.0",
-            part_target_ms * 3 / 1000,
-            part_target_ms * 3 % 1000,
-            3 * self.timing.target_duration_s,
+            "{},CAN-SKIP-UNTIL={}.0",
+            self.timing.server_control(),
             6 * self.timing.target_duration_s,
         );
         let _infallible = writeln!(

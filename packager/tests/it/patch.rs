@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use nova_core::media::{Colour, Media};
 use nova_packager::Config;
 use nova_packager::dash::patch::render;
 use proptest::prelude::*;
@@ -224,6 +225,32 @@ fn conformance_81_the_last_patch_makes_the_manifest_static() {
         "{after}"
     );
     assert_eq!(apply(&before, &patch), Element::document(&after));
+}
+
+#[test]
+fn elements_of_one_name_without_an_id_stand_in_nobodys_way() {
+    // Three properties of HDR.
+    let mut track = (*video(0x1f)).clone();
+    if let Media::Video { colour, .. } = &mut track.media {
+        *colour = Some(Colour {
+            primaries: 9,
+            transfer: 16,
+            matrix: 9,
+            full_range: false,
+        });
+    }
+    let mut live = Live::new(LONG);
+    live.epoch(&[track.into(), audio()], 0, false);
+    live.run(0, 9_000, 60, &[VIDEO, AUDIO]);
+    let before = live.get("manifest.mpd", None);
+    assert_eq!(before.matches("<SupplementalProperty").count(), 3, "{before}");
+    live.run(9_000, 12_000, 60, &[VIDEO, AUDIO]);
+    let patch = live.get("patch.mpd", Some(&format!("publishTime={}", published(&before))));
+    assert!(patch.contains("SegmentTimeline"), "{patch}");
+    assert_eq!(
+        apply(&before, &patch),
+        Element::document(&live.get("manifest.mpd", None))
+    );
 }
 
 #[test]

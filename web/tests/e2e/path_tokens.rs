@@ -28,6 +28,7 @@ fn a_private_stream_plays_by_its_signed_address_alone_down_to_its_segments() {
     let server = Server::start(&[
         ("NOVA_CDN__TOKENS__KEY_ID", "2026a"),
         ("NOVA_CDN__TOKENS__KEY_FILE", file),
+        ("NOVA_LIVE__DVR_S", "3600"),
     ]);
     let ada = Person::register(&server, "ada");
     let body = json!({ "title": "secret", "visibility": "private" });
@@ -93,5 +94,25 @@ fn a_private_stream_plays_by_its_signed_address_alone_down_to_its_segments() {
     }
     // With what an edge that cuts the token off would ask for.
     get(&server.url(&format!("/live/{name}/master.m3u8?{query}"))).ok();
+    // What changes in a manifest is as private as the manifest, and found by the same proof (conformance 81).
+    for (path, proof) in [
+        (format!("{base}/"), String::new()),
+        (format!("/live/{name}/"), format!("?{query}")),
+    ] {
+        let manifest = server.get(&format!("{path}manifest.mpd{proof}")).ok().text();
+        let (_, rest) = manifest
+            .split_once("<PatchLocation ttl=\"30\">")
+            .expect("a place of patches");
+        let (place, _) = rest.split_once('<').expect("its end");
+        let patch = server.get(&format!("{path}{}", place.replace("&amp;", "&"))).ok();
+        assert_eq!(patch.header("content-type"), "application/dash-patch+xml");
+        let patch = patch.text();
+        let (_, time) = place.split_once("publishTime=").expect("a time");
+        assert!(
+            patch.contains(&format!("originalPublishTime=\"{time}\"")),
+            "{place}: {patch}"
+        );
+    }
+    assert_eq!(server.get(&format!("/live/{name}/patch.mpd?publishTime=x")).status, 404);
     assert!(!server.log_has("s3cret") && !server.log_has(query));
 }
