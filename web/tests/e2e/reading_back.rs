@@ -153,6 +153,45 @@ fn every_packet_of_enhanced_rtmp_comes_back() {
 }
 
 #[test]
+fn conformance_37_hevc_that_changes_its_size_in_its_pictures_alone_gets_another_header() {
+    let server = Server::start(ENDS_SOON);
+    let folder = tempfile::tempdir().expect("a folder");
+    // In a transport stream the sets travel with the pictures; ffmpeg tells the first ones, and no others.
+    let part = |name: &str, size: &str| {
+        let options = format!(
+            "-an -vf scale={size} -pix_fmt yuv420p -c:v libx265 -preset ultrafast -x265-params \
+             log-level=none:pools=none:keyint=30:min-keyint=30:bframes=0:repeat-headers=1"
+        );
+        std::fs::read(clip::make(ffmpeg_enhanced(), folder.path(), name, 3, &options)).expect("a part")
+    };
+    let both = folder.path().join("both.ts");
+    std::fs::write(
+        &both,
+        [part("small.ts", "160:90"), part("large.ts", "320:180")].concat(),
+    )
+    .expect("written");
+    Publisher::enhanced_file(&both, &format!("{}/change", server.rtmp)).finish(Duration::from_secs(6));
+    server.until_status("change", "ended", 20);
+    let multivariant = server.text("/live/change/master.m3u8");
+    let list = server.text(&Rendition::all("change", &multivariant)[0].path("v0.m3u8"));
+    assert_eq!(
+        (
+            list.matches("#EXT-X-MAP:").count(),
+            list.matches("#EXT-X-DISCONTINUITY\n").count()
+        ),
+        (2, 1),
+        "{list}"
+    );
+    let mut command = Command::new("ffprobe");
+    command.args("-v error -select_streams v:0 -show_entries frame=width,height -of csv=p=0".split(' '));
+    command.arg(server.url(&Rendition::all("change", &multivariant)[0].path("v0.m3u8")));
+    let said = clip::run(&mut command).stdout;
+    let said = String::from_utf8_lossy(&said);
+    let of = |size: &str| said.lines().filter(|line| line.starts_with(size)).count();
+    assert_eq!((of("160,90"), of("320,180")), (90, 90), "{said}");
+}
+
+#[test]
 fn conformance_31_every_packet_of_every_track_comes_back_as_a_rendition_of_its_own() {
     let server = Server::start(ENDS_SOON);
     let folder = tempfile::tempdir().expect("a folder");
