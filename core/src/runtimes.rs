@@ -52,7 +52,7 @@ impl Runtimes {
 const GATHER: Duration = Duration::from_millis(3);
 
 /// Encoders send some seventy messages a second each, and waking for every one costs more than reading it. A worker about to sleep waits
-/// [`GATHER`] first and then takes what all of its sockets have: fewer wake-ups, for a millisecond of delay on average.
+/// [`GATHER`] first and then takes what all of its sockets have: fewer wake-ups, for half of that in delay on average.
 /// An idle worker sleeps as long as any.
 fn gather_events() {
     std::thread::sleep(GATHER);
