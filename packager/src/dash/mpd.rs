@@ -103,8 +103,12 @@ impl Mpd<'_> {
             );
             out.push_str("    <PlaybackRate min=\"0.95\" max=\"1.05\"/>\n  </ServiceDescription>\n");
         }
-        for (number, period) in self.periods.iter().enumerate() {
-            let next = self.periods.get(number + 1);
+        let periods = match self.periods {
+            [told @ .., newest] if !ended && !told.is_empty() && self.is_unready(newest) => told,
+            all => all,
+        };
+        for (number, period) in periods.iter().enumerate() {
+            let next = periods.get(number + 1);
             self.period(&mut out, number, period, next, number == 0 && ended);
         }
         if !ended {
@@ -113,6 +117,20 @@ impl Mpd<'_> {
         }
         out.push_str("</MPD>\n");
         out
+    }
+
+    /// Whether a track of the newest period has nothing yet. Players (Shaka) take the renditions that a Period has when they first see it for all
+    /// that it will ever have, and would wait for sound without end. After a segment it is told all the same: a track may stay silent.
+    fn is_unready(&self, newest: &Period) -> bool {
+        let mut tracks = newest
+            .tracks
+            .iter()
+            .zip(self.views)
+            .filter_map(|(track, view)| Some((track.as_ref()?, view)));
+        let has_segment = |view: &View| view.playlist().last().is_some_and(|last| last.msn >= newest.first_msn);
+        tracks.clone().all(|(_, view)| !has_segment(view))
+            && tracks
+                .any(|(track, view)| entries(view, track, newest.first_msn, u64::MAX, self.timing, false).is_empty())
     }
 
     /// A recording that is whole: what was broken off in between is left out, one Period follows the other.

@@ -228,6 +228,33 @@ fn conformance_81_the_last_patch_makes_the_manifest_static() {
 }
 
 #[test]
+fn conformance_79_a_period_is_told_when_each_of_its_tracks_has_something_or_one_a_segment() {
+    let start = |kinds: &[_]| {
+        let mut live = stream(LONG);
+        live.run(0, 4_000, 60, &[VIDEO, AUDIO]);
+        let before = live.get("manifest.mpd", None);
+        live.epoch(&[video(0x1f), audio()], 5_000_000, true);
+        live.run(5_000, 5_500, 60, kinds);
+        (live, before)
+    };
+    let periods = |live: &Live| live.get("manifest.mpd", None).matches("<Period").count();
+    // Both at once, of which one patch tells.
+    let (live, before) = start(&[VIDEO, AUDIO]);
+    assert_eq!(periods(&live), 2);
+    let patch = live.get("patch.mpd", Some(&format!("publishTime={}", published(&before))));
+    assert!(
+        patch.contains("<add sel=\"/MPD/Period[@id='0']\" pos=\"after\"><Period"),
+        "{patch}"
+    );
+    // Sound that is late, and sound that stays away.
+    let (mut live, _) = start(&[VIDEO]);
+    let manifest = live.get("manifest.mpd", None);
+    assert!(periods(&live) == 1 && !manifest.contains(" duration="), "{manifest}");
+    live.run(5_500, 7_500, 60, &[VIDEO]);
+    assert_eq!(periods(&live), 2);
+}
+
+#[test]
 fn elements_of_one_name_without_an_id_stand_in_nobodys_way() {
     // Three properties of HDR.
     let mut track = (*video(0x1f)).clone();
